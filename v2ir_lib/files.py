@@ -1,0 +1,72 @@
+"""Writing files so that nothing is ever half-written, and knowing where things live."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from v2ir_lib.errors import UserError
+
+_EXPLAINED = {
+    errno.ENOSPC: "the disk is full; free some space, or choose another output",
+    errno.EDQUOT: "the disk quota is used up; free some space, or choose another output",
+    errno.EACCES: "permission denied; choose an output that you may write to",
+    errno.EPERM: "permission denied; choose an output that you may write to",
+    errno.EROFS: "the file system is read-only; choose another output",
+    errno.ENOTDIR: "a part of the path is a file, not a folder; choose another output",
+    errno.EISDIR: "there is a folder of that name; choose another output",
+}
+
+
+def repo_root() -> Path:
+    """The folder that holds `v2ir_lib/`, and with it `models/`, `data_samples/` and `results/`."""
+    return Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """Where everything lives that can be made again from seeds: `$V2IR_CACHE`, or `.cache/v2ir` in the repository."""
+    return Path(os.environ.get("V2IR_CACHE") or repo_root() / ".cache" / "v2ir")
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` (same suffix), renamed to `path` on success and removed on failure.
+
+    The body may write a file or make a folder there; a folder replaces an older one whole. The rename is atomic for
+    files, and a reader never sees a half-written one. A full disk or a missing permission becomes a `UserError`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _EXPLAINED:
+            raise UserError(f"cannot write {path}: {_EXPLAINED[error.errno]}") from error
+        raise
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, value: object) -> None:
+    """Write `value` as indented JSON, atomically. NaN is refused (`ValueError`): it is not JSON."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,134 @@
+"""`tiny` and `full`: every difference between the two sizes, as plain data.
+
+No other module asks which size it runs at; it takes a `Profile` and uses its fields. Nothing is built here.
+"""
+
+from dataclasses import dataclass, field
+
+from v2ir_lib.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where each component comes from: a folder below the repository, or a name on a model hub."""
+
+    autoencoder: str
+    text_encoder: str
+    tokenizer: str
+    unet: str
+    captioner: str
+    segmenter: str
+    pipeline: str
+
+
+@dataclass(frozen=True)
+class PhaseSettings:
+    """What one phase of the Progressive Learning Module runs with (paper §3.3, §5.1)."""
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int = 50
+    ema_decay: float = 0.999
+    dropout: float = 0.05  # u of the released code's seven bins; 0.02 there, which undertrains short runs
+    lora_rank: int = 0  # > 0: only LoRA matrices train (phase 1)
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Default sampling: Eq. 2's scales and the number of steps."""
+
+    s_text: float
+    s_visible: float
+    s_segments: float
+    steps: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One size of the method."""
+
+    name: str
+    image_size: int  # pixels, what the UNet's latent stands for
+    train_resize: int  # pixels, resized to this and cropped to image_size in training (paper: 286 -> 256)
+    reading_size: int  # pixels, what BLIP and SAM read
+    sources: Sources
+    phase1: PhaseSettings
+    phase2: PhaseSettings
+    phase3: PhaseSettings
+    guidance: Guidance
+    segmenter_type: str  # "tiny", or a name in segment_anything's registry
+    points_per_side: int  # of the automatic mask generator
+    caption_tokens: int  # longest caption that BLIP writes
+    caption_beams: int = 3
+    prompt: str = "turn the visible image of {caption} into infrared"
+    phase1_prompt: str = "an infrared image"
+    unet: dict = field(default_factory=dict)  # configuration of the text-to-image UNet where it is trained from nothing
+
+
+TINY = Profile(
+    name="tiny",
+    image_size=96,
+    train_resize=104,
+    reading_size=192,
+    sources=Sources(
+        autoencoder="models/tiny/autoencoder",
+        text_encoder="models/tiny/text_encoder",
+        tokenizer="models/tiny/tokenizer",
+        unet="models/tiny/base_unet",
+        captioner="models/tiny/captioner",
+        segmenter="models/tiny/segmenter",
+        pipeline="models/tiny/diffv2ir",
+    ),
+    phase1=PhaseSettings(steps=700, batch_size=32, learning_rate=5e-4, lora_rank=8),
+    phase2=PhaseSettings(steps=4000, batch_size=32, learning_rate=3e-4),
+    phase3=PhaseSettings(steps=500, batch_size=32, learning_rate=1e-4),
+    guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
+    segmenter_type="tiny",
+    points_per_side=12,
+    caption_tokens=48,
+    unet=dict(
+        sample_size=24,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(32, 64, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=2,
+        attention_head_dim=4,
+        cross_attention_dim=128,
+        norm_num_groups=16,
+    ),
+)
+
+FULL = Profile(
+    name="full",
+    image_size=256,
+    train_resize=286,
+    reading_size=1024,
+    sources=Sources(
+        autoencoder="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        text_encoder="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        tokenizer="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        unet="stable-diffusion-v1-5/stable-diffusion-v1-5",
+        captioner="Salesforce/blip-image-captioning-base",
+        segmenter="sam_vit_h_4b8939.pth",
+        pipeline="models/full/diffv2ir",
+    ),
+    phase1=PhaseSettings(steps=15_000, batch_size=32, learning_rate=1e-4, warmup_steps=500, dropout=0.02, lora_rank=16),
+    phase2=PhaseSettings(steps=27_000, batch_size=256, learning_rate=1e-4, ema_decay=0.9999, dropout=0.02),
+    phase3=PhaseSettings(steps=1_400, batch_size=256, learning_rate=1e-4, ema_decay=0.9999, dropout=0.02),
+    guidance=Guidance(s_text=7.5, s_visible=1.5, s_segments=1.5, steps=100),  # Table 4
+    segmenter_type="vit_h",
+    points_per_side=32,
+    caption_tokens=20,
+)
+
+PROFILES = {profile.name: profile for profile in (TINY, FULL)}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name; `UserError` for any other name."""
+    if name not in PROFILES:
+        raise UserError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]
