@@ -1,0 +1,118 @@
+"""Loading a model folder (config.json + safetensors), after it has been checked; no code ever runs from it.
+
+A pickle (.bin, .pt, .ckpt) can execute anything while it is read, so it is refused, also where a library would take it.
+"""
+
+import copy
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from v2ir_lib.errors import UserError
+from v2ir_lib.files import sha256
+
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers', transformers'
+
+
+def read_json(path: str | Path) -> dict:
+    """The JSON object in a file; `UserError` where it is missing or damaged."""
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"model file missing: {path}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read {path}: not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise UserError(f"cannot read {path}: expected a JSON object")
+    return value
+
+
+def weights_file(folder: str | Path) -> Path:
+    """The one safetensors file of a model folder; `UserError` where there is none, or a pickle in its place."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"model folder missing: {folder}")
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    for path in sorted(folder.iterdir()):
+        if path.suffix in PICKLES:
+            raise UserError(f"{path} is a pickle, which may run code when it is read: convert it to safetensors")
+    raise UserError(f"model file missing: {folder / WEIGHT_FILES[0]} (or {WEIGHT_FILES[1]})")
+
+
+def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a safetensors file, from its header; `UserError` where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"cannot read {path}: truncated, or not a safetensors file ({error})") from None
+
+
+def check_shapes(path: str | Path, expected: dict[str, tuple[int, ...]], optional: set[str] = frozenset()) -> None:
+    """`UserError`, naming file, tensor and both shapes, unless the file holds exactly the expected tensors."""
+    found = {re.sub(r"^text_model\.", "", name): shape for name, shape in read_shapes(path).items()}
+    expected = {re.sub(r"^text_model\.", "", name): shape for name, shape in expected.items()}
+    for name, shape in expected.items():
+        if name not in found and name not in optional:
+            raise UserError(f"{path}: tensor {name} {list(shape)} is missing")
+        if found.get(name, shape) != shape:
+            raise UserError(f"{path}: tensor {name} is {list(found[name])}, but its config.json says {list(shape)}")
+    surplus = sorted(found.keys() - expected.keys() - optional - {"embeddings.position_ids"})
+    if surplus:
+        raise UserError(f"{path}: tensor {surplus[0]} {list(found[surplus[0]])} does not belong to this model")
+
+
+def load_model(cls: type, folder: str | Path, device: str = "cpu") -> torch.nn.Module:
+    """A diffusers or transformers model of class `cls` from a local folder, float32, in eval mode.
+
+    Checked first against what its own config.json says; every fault is one `UserError` that names the file.
+    """
+    folder = Path(folder)
+    path = weights_file(folder)
+    is_diffusers = hasattr(cls, "from_config")
+    config = read_json(folder / "config.json")
+    try:
+        with torch.device("meta"):  # shapes without memory
+            blank = cls.from_config(config) if is_diffusers else cls(cls.config_class.from_dict(config))
+    except Exception as error:  # whatever a class makes of a config that is not its own
+        raise UserError(f"{folder / 'config.json'} does not describe a {cls.__name__}: {_one_line(error)}") from None
+    tied = getattr(blank, "_tied_weights_keys", None) or {}
+    check_shapes(path, {name: tuple(value.shape) for name, value in blank.state_dict().items()}, set(tied))
+    _quieten()
+    dtype = {"torch_dtype" if is_diffusers else "dtype": torch.float32}  # transformers would keep fp16
+    model = cls.from_pretrained(folder, use_safetensors=True, local_files_only=True, **dtype)
+    return model.to(device).eval()
+
+
+def save_half(model: torch.nn.Module, folder: str | Path) -> None:
+    """Save a model as fp16 safetensors, which is how weights are shipped; the model itself is left in float32."""
+    torch.nn.Module.half(copy.deepcopy(model)).save_pretrained(folder, safe_serialization=True)
+
+
+def folder_hash(folders: list[Path] | Path) -> str:
+    """SHA-256 over the names and contents of all files of one or several folders: what a result was made with."""
+    digest = hashlib.sha256()
+    for folder in [folders] if isinstance(folders, Path) else folders:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _quieten() -> None:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.disable_progress_bar()
