@@ -278,18 +278,17 @@ def _load(path, model, named, optimiser, average) -> dict:
     try:
         with safe_open(path, framework="pt") as file:
             progress = json.loads(file.metadata()["progress"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except Exception as error:
         raise UserError(f"the checkpoint {path} cannot be read ({error}); delete it to start the stage anew") from error
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             tensor.copy_(tensors[f"model/{name}"])
         for name, parameter in named.items():
-            optimiser.state[parameter] = {
-                "step": tensors[f"optimiser/step/{name}"],
-                "exp_avg": torch.empty_like(parameter).copy_(tensors[f"optimiser/exp_avg/{name}"]),
-                "exp_avg_sq": torch.empty_like(parameter).copy_(tensors[f"optimiser/exp_avg_sq/{name}"]),
-            } if f"optimiser/step/{name}" in tensors else {}
+            parts = [part for part in ("step", "exp_avg", "exp_avg_sq") if f"optimiser/{part}/{name}" in tensors]
+            state = {part: tensors[f"optimiser/{part}/{name}"] for part in parts}  # empty: never had a gradient
+            moments = {part: torch.empty_like(parameter).copy_(state[part]) for part in parts if part != "step"}
+            optimiser.state[parameter] = state | moments
         if average:
             average.updates = progress["step"]
             for name, tensor in average.values.items():
