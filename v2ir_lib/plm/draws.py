@@ -1,0 +1,81 @@
+"""Everything that training draws at random, each draw keyed by (seed, phase, step, global sample index).
+
+There is no random state to save: step 700 of a resumed run draws what step 700 of an uninterrupted one does, and
+sample 9 of a batch is the same whether one process has the batch or four share it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from v2ir_lib.plm.dataset import PhaseData
+from v2ir_lib.plm.phases import Phase
+
+TIMESTEPS = 1000  # of the forward process, as in Stable Diffusion
+
+
+def keyed_generator(*key: object) -> torch.Generator:
+    """A CPU generator seeded by the SHA-256 of its key: the same on every machine, unrelated for any other key."""
+    digest = hashlib.sha256("/".join(map(str, key)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@lru_cache(maxsize=4)
+def epoch_order(seed: int, phase: str, epoch: int, count: int) -> torch.Tensor:
+    """The order in which an epoch visits `count` scenes, (count,) int64."""
+    return torch.randperm(count, generator=keyed_generator(seed, phase, "epoch", epoch))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step needs, drawn and looked up: B samples on latents of (4, h, w). Fields end with their shapes."""
+
+    infrared: torch.Tensor  # moments of the infrared picture's posterior, (B, 8, h, w)
+    visible: torch.Tensor | None  # posterior mode, unscaled, (B, 4, h, w)
+    segments: torch.Tensor | None  # (B, 4, h, w)
+    text: torch.Tensor  # hidden states of the prompt, (B, L, D)
+    timesteps: torch.Tensor  # (B,) int64 in [0, 1000)
+    posterior_noise: torch.Tensor  # the autoencoder's, N(0, 1), (B, 4, h, w)
+    eps: torch.Tensor  # the diffusion's, N(0, 1), (B, 4, h, w)
+    dropout: torch.Tensor  # uniform in [0, 1): which conditions go missing, (B,)
+
+    def to(self, device: str | torch.device) -> "Batch":
+        """The same batch on another device."""
+        moved = {name: None if x is None else x.to(device) for name, x in vars(self).items()}
+        return Batch(**moved)
+
+
+def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Sequence[int] | None = None) -> Batch:
+    """Samples of one step: all of the global batch, or those whose global indices are given (a process's share).
+
+    Scenes come in epochs without repetition; camera, crop, timestep, dropout and both noises are drawn per sample.
+    """
+    size = phase.settings.batch_size
+    samples = range(size) if samples is None else samples
+    scenes, cameras, crops, timesteps, dropout, posterior_noise, eps = [], [], [], [], [], [], []
+    for sample in samples:
+        epoch, position = divmod(step * size + sample, data.scenes)
+        generator = keyed_generator(seed, phase.name, step, sample)
+        scenes.append(int(epoch_order(seed, phase.name, epoch, data.scenes)[position]))
+        camera, crop, t = (
+            int(torch.randint(n, (), generator=generator)) for n in (data.cameras, data.crops, TIMESTEPS)
+        )
+        cameras.append(camera)
+        crops.append(crop)
+        timesteps.append(t)
+        dropout.append(torch.rand((), generator=generator))
+        posterior_noise.append(torch.randn(data.latent_shape, generator=generator))
+        eps.append(torch.randn(data.latent_shape, generator=generator))
+    return Batch(
+        data.infrared_moments(scenes, cameras, crops),
+        data.visible_latents(scenes, crops),
+        data.segment_latents(scenes, crops),
+        data.text_states(scenes),
+        torch.tensor(timesteps),
+        torch.stack(posterior_noise),
+        torch.stack(eps),
+        torch.stack(dropout),
+    )

@@ -1,0 +1,60 @@
+"""The three phases of the Progressive Learning Module, as data (paper §3.3).
+
+All three minimise the same loss (Eq. 1) with the same loop. What differs between them is written here, and only here.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from v2ir_lib.errors import UserError
+from v2ir_lib.profiles import PhaseSettings, Profile
+from v2ir_lib.world.cameras import STYLE_CAMERA, TRAIN_CAMERAS
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase: its data, what it may change, what the model is told, and for how long.
+
+    `prompt` is a template: with "{caption}" it needs captions; without, every picture gets the same words.
+    `conditions` are the pictures joined to the noisy latent: () or ("visible", "segments").
+    """
+
+    name: str
+    pack: str  # of v2ir_lib.world.packs
+    cameras: tuple[str, ...]  # infrared looks; one is drawn for each sample
+    trains: Literal["lora", "all"]
+    prompt: str
+    conditions: tuple[str, ...]
+    dropout: float  # width u of each of the seven bins in which conditions go missing
+    crops: int  # cached crops of each picture
+    settings: PhaseSettings
+
+    @property
+    def needs_captions(self) -> bool:
+        return "{caption}" in self.prompt
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that the UNet reads: the noisy latent's 4, and 4 for each picture beside it."""
+        return 4 * (1 + len(self.conditions))
+
+
+PHASES = ("phase1", "phase2", "phase3")
+
+
+def get_phase(name: str, profile: Profile) -> Phase:
+    """The phase of that name at a profile's size; `UserError` for any other name."""
+    pictures = ("visible", "segments")
+    if name == "phase1":  # what does "infrared" mean? No pairs needed, so no condition but the one prompt, always there
+        return Phase(
+            name, "infrared", tuple(TRAIN_CAMERAS), "lora", profile.phase1_prompt, (), 0.0, 1, profile.phase1
+        )
+    if name == "phase2":  # from visible to infrared, in any camera's look
+        settings = profile.phase2
+        return Phase(
+            name, "pairs", tuple(TRAIN_CAMERAS), "all", profile.prompt, pictures, settings.dropout, 4, settings
+        )
+    if name == "phase3":  # one camera's style, from few pairs
+        settings = profile.phase3
+        return Phase(name, "style", (STYLE_CAMERA,), "all", profile.prompt, pictures, settings.dropout, 8, settings)
+    raise UserError(f"unknown phase {name!r}: choose one of {', '.join(PHASES)}")
