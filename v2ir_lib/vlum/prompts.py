@@ -1,0 +1,27 @@
+"""From a caption to the prompt that the text encoder reads."""
+
+import warnings
+
+from transformers import CLIPTokenizer
+
+TEMPLATE = "turn the visible image of {caption} into infrared"
+
+
+def make_prompt(caption: str, template: str = TEMPLATE) -> str:
+    """The template with the caption in it; a template without `{caption}` is the prompt itself. Other braces stay."""
+    return template.replace("{caption}", caption)
+
+
+def fit_prompt(prompt: str, tokenizer: CLIPTokenizer) -> str:
+    """The part of a prompt that the text encoder can read: whole, or cut after the last token that fits, with a warning.
+
+    The limit is `tokenizer.model_max_length`, start and end tokens included.
+    """
+    limit = tokenizer.model_max_length
+    room = limit - tokenizer.num_special_tokens_to_add()
+    spans = tokenizer(prompt, add_special_tokens=False, truncation=False, return_offsets_mapping=True, verbose=False)
+    spans = spans["offset_mapping"]
+    if len(spans) <= room:
+        return prompt
+    warnings.warn(f"prompt of {len(spans)} tokens cut to the {room} that fit: {prompt[:60]}…", stacklevel=2)
+    return prompt[: spans[room - 1][1]]
