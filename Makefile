@@ -1,0 +1,112 @@
+# Everything that people type. Each target first sees to it that .venv holds what requirements.lock says.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+PROFILE ?= tiny
+BIN := .venv/bin
+STAMP := .venv/installed
+LOG := .venv/install.log
+# With CPU=1 torch comes from PyTorch's own index of CPU wheels, without the CUDA libraries (3.3 of 5.5 GB on disk).
+CPU ?=
+CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+CUDA_ONLY := ^(nvidia-|cuda-|triton==)
+
+.PHONY: help install tutorial test lab notebooks lint recipes bench lock clean force
+
+help:
+	@echo "make tutorial    set up, then run notebook 00: your first translation (8 minutes at most, with installation)"
+	@echo "make lab         set up, then open JupyterLab on the notebooks"
+	@echo "make notebooks   run all notebooks headless, as a learner runs them, into out/notebooks"
+	@echo "make test        lint, unit tests, and all notebooks in 'check' (15 minutes at most, with installation)"
+	@echo "make lint        ruff and the import direction only"
+	@echo "make recipes     train every shipped weight again from nothing (about four hours on two cores; resumable)"
+	@echo "make bench       measure speed"
+	@echo "make lock        write requirements.lock from what .venv holds"
+	@echo "make clean       remove caches and outputs; keeps .venv, weights and rendered scenes"
+	@echo
+	@echo "PYTHON=python3.12 make …   another interpreter (3.11 or newer)"
+	@echo "PROFILE=full make notebooks   another profile"
+	@echo "CPU=1 make …               no GPU here: PyTorch's CPU wheels, without some 3 GB of CUDA libraries"
+	@echo
+	@echo "Once .venv is there: $(BIN)/v2ir --help, and $(BIN)/v2ir doctor for what this machine can do."
+
+# --- the environment ---------------------------------------------------------------------------------------------
+# The stamp is written last, so an environment without it is half-made: made again. One whose interpreter no longer
+# starts (a clone that was moved, a Python that was removed) is made again too.
+ifneq ($(wildcard $(STAMP)),)
+ifneq ($(shell $(BIN)/python -c 'import pip; print("ok")' 2>/dev/null),ok)
+$(shell rm -f $(STAMP))
+endif
+endif
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is missing or older than Python 3.11; try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	@if [ -e $(STAMP) ]; then echo "[install] requirements changed: bringing .venv up to date"; \
+	else echo "[install] making .venv: about 2 to 4 minutes, 5.5 GB on disk"; $(PYTHON) -m venv --clear .venv; fi
+	@packages=$$(grep -c '==' requirements.lock); \
+	lock=requirements.lock; \
+	if [ -n "$(CPU)" ]; then \
+	  grep -vE '$(CUDA_ONLY)' requirements.lock > .venv/cpu.lock; lock=.venv/cpu.lock; \
+	  echo "[install] CPU wheels: torch and torchvision from $(CPU_INDEX)"; \
+	  $(BIN)/pip install --quiet --index-url $(CPU_INDEX) --no-deps \
+	    $$(grep -E '^(torch|torchvision)==' requirements.lock) || exit 1; \
+	fi; \
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off -r $$lock 2>&1 | tee $(LOG) | \
+	  awk -v of=$$packages '/^(Collecting|Requirement already)/ && ++n % 40 == 0 {print "[install] " n " of " of " packages found"; fflush()} \
+	    /^Installing collected/ {print "[install] all found; unpacking"; fflush()}' \
+	|| { grep -E '^ERROR' $(LOG) || tail -n 5 $(LOG); \
+	     echo "error: the installation failed; the whole story is in $(LOG)" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --no-deps -e . > $(LOG) 2>&1 || { tail -n 5 $(LOG); exit 1; }
+	@touch $(STAMP)
+	@echo "[install] done"
+
+# --- what people run ---------------------------------------------------------------------------------------------
+tutorial: $(STAMP)
+	@echo "[tutorial] notebook 00, headless: the first picture takes a minute or two"
+	@$(BIN)/v2ir notebooks 00 --profile $(PROFILE) --budget learn --out out/tutorial
+	@echo "[tutorial] to change things yourself: make lab"
+
+lab: $(STAMP)
+	@$(BIN)/jupyter lab notebooks
+
+notebooks: $(STAMP)
+	@$(BIN)/v2ir notebooks --profile $(PROFILE) --budget learn --out out/notebooks
+
+# --- what developers run -----------------------------------------------------------------------------------------
+lint: $(STAMP)
+	@echo "[lint] ruff, import direction"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "error: not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
+
+test: lint
+	@echo "[test] unit tests: about 3 minutes"
+	@$(BIN)/python -m pytest
+	@echo "[test] notebooks in 'check': a minute each at most"
+	@$(BIN)/v2ir notebooks --profile tiny --budget check --out out/check
+
+recipes: $(STAMP)
+	@echo "[recipes] every shipped weight, again from nothing: about four hours on two cores. Stop at will: it continues"
+	@$(BIN)/python -m v2ir_lib.recipes
+
+bench: $(STAMP)
+	@for file in benchmarks/*.py; do [ -e "$$file" ] || { echo "no benchmarks yet"; break; }; \
+	  echo "[bench] $$file"; $(BIN)/python "$$file" || exit 1; done
+
+lock: $(STAMP)
+	@{ echo "# What is tested, exactly. Written by 'make lock' from a working .venv; the ranges are in pyproject.toml."; \
+	  $(BIN)/pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude wheel \
+	  | sed -E 's/$(CUDA_ONLY).*$$/&; platform_system == "Linux"/'; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock && touch $(STAMP)
+
+clean:
+	@rm -rf out .pytest_cache .ruff_cache .import_linter_cache v2ir_lib.egg-info
+	@find v2ir_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "[clean] kept: .venv (rm -rf .venv), rendered scenes and training states (\$$V2IR_CACHE or .cache/v2ir)"

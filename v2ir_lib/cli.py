@@ -1,0 +1,173 @@
+"""The command `v2ir`: thin; each sub-command calls one function of the library.
+
+Bad input, the user's or the shell's, ends with one line on stderr and exit code 2. A traceback is a bug of ours.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from v2ir_lib import __version__
+from v2ir_lib.errors import UserError
+
+# rich's frames around help and errors would make one clear line several
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+world = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(world, name="world", help="The simulated world that the embedded data comes from.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 0, 1 something failed, 2 bad input, 130 interrupted."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=argv, prog_name="v2ir", standalone_mode=False) or 0
+    except UserError as error:
+        return _fail(str(error), 2)
+    except typer.TyperException as error:  # a usage error: an unknown option, a word where a number belongs
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return 0
+        return _fail(error.format_message(), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    if code == 130:
+        return _fail("interrupted", 130)
+    return code
+
+
+def _fail(message: str, code: int) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"v2ir {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """DiffV2IR, rebuilt step by step: visible images turned into infrared ones.
+
+    Example:  v2ir translate photographs/ infrared/
+    """
+
+
+@app.command()
+def translate(
+    input: Annotated[Path, typer.Argument(help="An image, or a folder of images (its sub-folders too).")],
+    output: Annotated[Path, typer.Argument(help="A file for a file, a folder for a folder; created.")],
+    model: Annotated[Path | None, typer.Option(help="A pipeline folder; without it, the shipped tiny one.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Sampling steps; without it, the model's own default.")] = None,
+    s_text: Annotated[float | None, typer.Option(help="Guidance scale of the text, Eq. 2.")] = None,
+    s_visible: Annotated[float | None, typer.Option(help="Guidance scale of the visible image.")] = None,
+    s_segments: Annotated[float | None, typer.Option(help="Guidance scale of the segmentation map.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed and settings, same bytes.")] = 0,
+    prompt: Annotated[str | None, typer.Option(help="Used in place of the prompt made from BLIP's caption.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 4,
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make outputs again that are there.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Turn visible images into infrared ones, of the same size, each with a JSON that says how it was made.
+
+    An image that cannot be read is named and skipped, and the exit code is then 1.
+
+    Example:  v2ir translate photographs/ infrared/ --steps 20 --seed 7
+    """
+    from v2ir_lib.diffusion.translate import translate_folder
+
+    summary = translate_folder(
+        input,
+        output,
+        model=model,
+        steps=steps,
+        s_text=s_text,
+        s_visible=s_visible,
+        s_segments=s_segments,
+        seed=seed,
+        prompt=prompt,
+        batch_size=batch_size,
+        device=device,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
+    return summary.exit_code
+
+
+@world.command("render")
+def world_render(
+    count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
+    out: Annotated[Path, typer.Option(help="Folder to write to; what is there already is kept.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; without it, one for each core.")] = None,
+) -> int:
+    """Render scenes: visible, NIR, SWIR, MWIR and LWIR, masks, captions, descriptions. Stop it at will: it continues.
+
+    Example:  v2ir world render --count 100 --seed 3 --out out/world
+    """
+    from v2ir_lib.world.folder import render_folder
+
+    render_folder(count, seed, out, workers=workers)
+    return 0
+
+
+@app.command()
+def notebooks(
+    names: Annotated[list[str] | None, typer.Argument(help="Which: 00, 04_plm, a path; none: all.")] = None,
+    profile: Annotated[str, typer.Option(help="tiny or full.")] = "tiny",
+    budget: Annotated[str, typer.Option(help="check (1 minute each), learn (3 minutes each) or paper.")] = "check",
+    out: Annotated[Path, typer.Option(help="Folder for executed copies and index.html.")] = Path("out/notebooks"),
+    timeout: Annotated[float | None, typer.Option(help="Seconds for each notebook, in place of the budget's.")] = None,
+) -> int:
+    """Run notebooks headless and strictly; exit code 1 if any fails.
+
+    Example:  v2ir notebooks 00 --profile tiny --budget learn --out out/tutorial
+    """
+    from v2ir_lib.profiles import get_profile
+    from v2ir_lib.tutorial.runner import BUDGETS, find_notebooks, run_notebooks
+
+    if budget not in BUDGETS:
+        raise UserError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
+    if timeout is not None and not timeout > 0:
+        raise UserError(f"--timeout is {timeout:g}: it must be more than 0 seconds")
+    parameters = {"PROFILE": get_profile(profile).name, "BUDGET": budget}
+    chosen = find_notebooks(names or [])
+    outcomes = run_notebooks(chosen, out, parameters, limit=timeout or BUDGETS[budget])
+    print(f"executed copies and an index to look at: {out / 'index.html'}")
+    failed = [outcome.name for outcome in outcomes if not outcome.ok]
+    if failed:
+        print(f"error: {len(failed)} of {len(outcomes)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> int:
+    """What this machine has, what fits on it, what is missing and how to mend it. Exit code 1 if something is.
+
+    Example:  v2ir doctor
+    """
+    from v2ir_lib.doctor import examine, show
+
+    report = examine()
+    if as_json:
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        show(report)
+    return 1 if report["problems"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
