@@ -18,15 +18,11 @@ A stage says what it trains and how to compute a loss; `train` does the rest:
         train(Stage("something", model, loss, finish, steps=1000, batch_size=32, learning_rate=1e-3), run)
 """
 
-import copy
 import hashlib
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +32,10 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm.auto import tqdm
 
+from v2ir_lib import weights
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, cache_dir, repo_root, write_json
+from v2ir_lib.plm.interruption import deferred_interruption
 from v2ir_lib.recipes.provenance import provenance
 
 
@@ -167,7 +165,7 @@ def train(stage: Stage, run: Run) -> dict:
     before = progress["seconds"]
     images = stage.batch_size * (steps - progress["step"])
     bar = tqdm(total=images, desc=stage.name, unit="img", unit_scale=True, smoothing=0.05, mininterval=1.0)
-    with _interruption() as interrupted, bar:
+    with deferred_interruption() as interrupted, bar:
         for step in range(progress["step"], steps):
             generator = seed_everything(run.seed, stage.name, step)
             optimiser.param_groups[0]["lr"] = learning_rate_at(step, stage, steps)
@@ -221,24 +219,21 @@ def train(stage: Stage, run: Run) -> dict:
     return record
 
 
-def save_half(model: nn.Module, folder: Path, **files: str) -> None:
-    """Write `model.save_pretrained` as fp16 safetensors into `folder`, replaced whole; check it by loading it again.
+def save_half(model: nn.Module, folder: Path) -> None:
+    """Write `model.save_pretrained` as fp16 safetensors into `folder`, replaced whole once it has been read back.
 
     `model` keeps its fp32 weights. Raises `UserError` if a weight does not fit into fp16 (65,504), and `AssertionError`
-    if what was read back in fp32 is not the fp16 rounding of what was written.
+    if what is read back in fp32 is not the fp16 rounding of what was written.
     """
-    half = copy.deepcopy(model).to("cpu", torch.float16, memory_format=torch.preserve_format)
-    for name, tensor in half.state_dict().items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
+    rounded = {name: tensor.half().float() for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
+    for name, tensor in rounded.items():
+        if not tensor.isfinite().all():
             raise UserError(f"{folder.name}: the weight {name} is too large for fp16; train with more weight decay")
     with atomic_path(folder) as temporary:
-        half.save_pretrained(temporary, safe_serialization=True)
-    # diffusers and transformers name the same thing differently
-    dtype = "torch_dtype" if type(model).__module__.startswith("diffusers") else "dtype"
-    again = type(model).from_pretrained(folder, use_safetensors=True, **{dtype: torch.float32}).state_dict()
-    for name, tensor in half.state_dict().items():
-        if tensor.is_floating_point():
-            assert again[name].dtype == torch.float32 and torch.equal(again[name], tensor.float()), f"{folder}: {name}"
+        weights.save_half(model, temporary)
+        again = weights.load_model(type(model), temporary).state_dict()
+        for name, tensor in rounded.items():
+            assert torch.equal(again[name], tensor.cpu()), f"{folder}: {name} was not read back as written"
 
 
 def _record(progress: dict, values: dict, interval: int) -> None:
@@ -294,25 +289,3 @@ def _load(path, model, named, optimiser, average) -> dict:
             for name, tensor in average.values.items():
                 tensor.copy_(tensors[f"average/{name}"])
     return progress
-
-
-@contextmanager
-def _interruption():
-    """Turn Ctrl-C and SIGTERM into an event, so that a step is never cut in two; a second one acts as usual."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # handlers can be set in the main thread only
-        yield event
-        return
-    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handler(number, frame):
-        event.set()
-        signal.signal(number, old[number])
-
-    for number in old:
-        signal.signal(number, handler)
-    try:
-        yield event
-    finally:
-        for number, previous in old.items():
-            signal.signal(number, previous)
