@@ -1,7 +1,7 @@
 """Exercises that check themselves.
 
-A stub returns `NotImplemented`. Its check then says "not attempted", and is silent about the answer; after a wrong answer
-it says what is wrong with it; after a right one, "correct". Nothing is raised: a notebook with open exercises runs through.
+A stub returns `NotImplemented`; its check then says "not attempted". After a wrong answer it says what is wrong with it,
+after a right one, "correct". Nothing is raised: a notebook with open exercises runs through.
 """
 
 import traceback
@@ -16,18 +16,17 @@ Judge = Callable[[object], str | None]
 def check(title: str, attempt: Callable[[], object], *judges: Judge) -> str:
     """Run `attempt()` and judge what it returns; print one line and return "correct", "wrong" or "not attempted".
 
-    `attempt` calls what the learner wrote: `check("1.2", lambda: snr(0.5), close_to(1.0))`. The judges are asked in turn,
-    so put the most helpful message first.
+    `attempt` calls what the learner wrote: `check("1.2", lambda: snr(0.5), close_to(1.0))`. The judges are asked in
+    turn, so put the most helpful message first.
     """
     try:
         answer = attempt()
     except NotImplementedError:
         answer = NotImplemented
     except Exception as error:  # the learner's code: whatever it raises is an answer
-        line = traceback.extract_tb(error.__traceback__)[-1].lineno
-        return _say(
-            title, "wrong", f"it raised {type(error).__name__}: {error} (line {line} of the code that raised it)"
-        )
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"in {place.name}, line {place.lineno}"
+        return _say(title, "wrong", f"it raised {type(error).__name__}: {error}, {where}")
     if answer is NotImplemented:
         return _say(title, "not attempted", "replace NotImplemented by your answer and run this cell again")
     if answer is None:
@@ -40,7 +39,7 @@ def check(title: str, attempt: Callable[[], object], *judges: Judge) -> str:
 
 
 def close_to(expected: object, rtol: float = 1e-5, atol: float = 1e-8) -> Judge:
-    """A judge for numbers and arrays (NumPy or torch): same shape, no NaN, |answer - expected| ≤ atol + rtol·|expected|."""
+    """A judge for numbers and arrays (NumPy or torch): same shape, no NaN, within atol + rtol·|expected|."""
     target = _array(expected)
 
     def judge(answer: object) -> str | None:

@@ -40,6 +40,7 @@ class Kernel:
             kernel_name=KERNEL_NAME,
             kernel_spec_manager=OnlyThis(),
             connection_file=os.path.join(scratch, "kernel.json"),
+            transport="tcp" if os.name == "nt" else "ipc",  # sockets that only this user can open
         )
         self.limit = limit
         self.timed_out = False

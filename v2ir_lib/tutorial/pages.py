@@ -1,4 +1,4 @@
-"""Executed notebooks to look at: a page for each, and one index with thumbnails. No server, no network, no other file."""
+"""Executed notebooks to look at: a page for each, and one index with thumbnails; pictures inside, no server."""
 
 import base64
 import html
@@ -31,7 +31,8 @@ h2 a { color: inherit; text-decoration: none; } h2 a:hover { text-decoration: un
 .small { color: var(--soft); font-size: .875rem; margin: .15rem 0 .6rem; } .small a { color: inherit; }
 .error { color: var(--bad); font-family: ui-monospace, monospace; font-size: .875rem; overflow-wrap: anywhere; }
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
-.pictures img { display: block; max-height: 170px; border-radius: 6px; border: 1px solid var(--line); background: #fff; }
+.pictures img { display: block; max-height: 170px; max-width: 100%; border-radius: 6px;
+  border: 1px solid var(--line); background: #fff; }
 table { border-collapse: collapse; font-size: .875rem; margin-top: .7rem; }
 td { border-top: 1px solid var(--line); padding: .2rem 1.2rem .2rem 0; vertical-align: top; overflow-wrap: anywhere; }
 td + td { font-variant-numeric: tabular-nums; }

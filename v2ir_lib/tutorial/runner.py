@@ -25,7 +25,7 @@ from v2ir_lib.tutorial.pages import write_index, write_page
 from v2ir_lib.tutorial.record import VARIABLE, read_record
 
 BUDGETS = {"check": 60.0, "learn": 180.0, "paper": None}
-"""Seconds of wall-clock time that one notebook may take, kernel start and imports included; None: as long as it takes."""
+"""Seconds that one notebook may take by the clock on the wall, kernel start and imports included; None: no limit."""
 
 
 @dataclass
@@ -106,8 +106,8 @@ def run_notebooks(
         outcome = run_notebook(path, out / path.name, parameters, limit)
         outcomes.append(outcome)
         if outcome.ok:
-            facts = f"{outcome.seconds:.0f} s, {outcome.peak_memory / 2**30:.1f} GB, {len(outcome.figures)} figures recorded"
-            say(f"[{number}/{len(notebooks)}] {path.stem} ok: {facts}")
+            cost = f"{outcome.seconds:.0f} s, {outcome.peak_memory / 2**30:.1f} GB"
+            say(f"[{number}/{len(notebooks)}] {path.stem} ok: {cost}, {len(outcome.figures)} figures recorded")
         else:
             where = f", cell {outcome.cell}" if outcome.cell else ""
             say(f"[{number}/{len(notebooks)}] {path.stem} FAILED after {outcome.seconds:.0f} s{where}: {outcome.error}")
