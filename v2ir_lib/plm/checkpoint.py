@@ -39,7 +39,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_newest(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
-    """Tensors and facts of the newest checkpoint that is intact; a damaged one is passed over. None if there is none."""
+    """Tensors and facts of the newest intact checkpoint, or None; a damaged one is passed over."""
     for path in reversed(checkpoints(folder)):
         try:
             facts = json.loads((path / FACTS).read_text(encoding="utf-8"))

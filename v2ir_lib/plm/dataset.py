@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
+
+from v2ir_lib.diffusion.images import resize
 
 
 @dataclass(frozen=True)
@@ -59,30 +60,30 @@ class PhaseData:
 class Crop:
     """A square window of the picture after resizing, and whether it is mirrored afterwards."""
 
-    resize: int  # pixels, side after resizing
+    resized: int  # pixels, side after resizing
     top: int
     left: int
     size: int  # pixels, side of the window
     flip: bool
 
-    def of(self, picture: np.ndarray, resample: Image.Resampling = Image.Resampling.BICUBIC) -> np.ndarray:
-        """The window of a picture, uint8 (H, W, 3) or (H, W) → (size, size, …). Label colours need NEAREST."""
-        resized = np.asarray(Image.fromarray(picture).resize((self.resize, self.resize), resample))
-        window = resized[self.top : self.top + self.size, self.left : self.left + self.size]
+    def of(self, picture: np.ndarray) -> np.ndarray:
+        """The window of a picture, uint8 (H, W, 3) or (H, W) → (size, size, …); resized as the pipeline does."""
+        rows, columns = slice(self.top, self.top + self.size), slice(self.left, self.left + self.size)
+        window = resize(picture, self.resized, self.resized)[rows, columns]
         return window[:, ::-1] if self.flip else window
 
 
-def crops_of(scene: int, count: int, resize: int, size: int) -> list[Crop]:
+def crops_of(scene: int, count: int, resized: int, size: int) -> list[Crop]:
     """The cached crops of a scene: the whole picture, as inference sees it, then random ones, every second mirrored.
 
     The paper resizes to 286 and crops 256; here e.g. 104 and 96. They depend on the scene's index alone, so visible,
     infrared and segments of a pair are cropped alike.
     """
-    rng = np.random.default_rng([scene, resize, size])
+    rng = np.random.default_rng([scene, resized, size])
     crops = [Crop(size, 0, 0, size, False)]
     for number in range(1, count):
-        top, left = (int(x) for x in rng.integers(0, resize - size + 1, 2))
-        crops.append(Crop(resize, top, left, size, flip=number % 2 == 1))
+        top, left = (int(x) for x in rng.integers(0, resized - size + 1, 2))
+        crops.append(Crop(resized, top, left, size, flip=number % 2 == 1))
     return crops
 
 

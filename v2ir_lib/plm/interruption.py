@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def deferred_interruption() -> Iterator[threading.Event]:
-    """Inside, the first Ctrl-C or SIGTERM only sets the event, so that no step is cut in two; a second one acts at once.
+    """The first Ctrl-C or SIGTERM only sets the event, so that no step is cut in two; a second one acts at once.
 
     Outside the main thread, where Python allows no handlers, nothing changes.
     """

@@ -46,9 +46,7 @@ def get_phase(name: str, profile: Profile) -> Phase:
     """The phase of that name at a profile's size; `UserError` for any other name."""
     pictures = ("visible", "segments")
     if name == "phase1":  # what does "infrared" mean? No pairs needed, so no condition but the one prompt, always there
-        return Phase(
-            name, "infrared", tuple(TRAIN_CAMERAS), "lora", profile.phase1_prompt, (), 0.0, 1, profile.phase1
-        )
+        return Phase(name, "infrared", tuple(TRAIN_CAMERAS), "lora", profile.phase1_prompt, (), 0.0, 1, profile.phase1)
     if name == "phase2":  # from visible to infrared, in any camera's look
         settings = profile.phase2
         return Phase(

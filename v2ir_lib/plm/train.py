@@ -41,6 +41,7 @@ class Progress:
     step: int = 0  # steps done
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)  # one a step
+    trained_parameters: int = 0
 
 
 class Loss:
@@ -105,15 +106,22 @@ def train(
     Its parameters that ask for a gradient are trained, all others stay as they are. Checkpoints go to `folder`; a run
     that was stopped goes on from the newest, and on a CPU ends in the bytes of an uninterrupted one. `until` stops
     earlier, after a checkpoint, with the weights not averaged. Raises `UserError` for a folder of another run, and for
-    a loss that is not a number (the last checkpoint stays as it is). Ctrl-C and SIGTERM save, then raise `KeyboardInterrupt`.
+    a loss that is not a number (the last checkpoint stays as it is). Ctrl-C and SIGTERM
+    save, then raise `KeyboardInterrupt`.
     """
     settings = phase.settings
     unet.to(device).train()
     weights = trained_weights(unet)
     optimiser = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
     average = Average(weights, settings.ema_decay)
-    identity = {"phase": phase.name, "seed": seed, "settings": asdict(settings), "started_from": weights_fingerprint(unet)}
+    identity = {
+        "phase": phase.name,
+        "seed": seed,
+        "settings": asdict(settings),
+        "began_with": weights_fingerprint(unet),
+    }
     progress = resume(folder, identity, weights, average, optimiser)
+    progress.trained_parameters = sum(weight.numel() for weight in weights.values())
 
     begun = saved = time.monotonic()
     earlier = progress.seconds
@@ -170,7 +178,7 @@ def save(folder: Path, progress: Progress, identity: dict, weights: dict, averag
 
 
 def resume(folder: Path, identity: dict, weights: dict, average: Average, optimiser) -> Progress:
-    """Put the newest intact checkpoint back into weights, average and optimiser; a fresh `Progress` if there is none."""
+    """Put the newest intact checkpoint back into weights, average and optimiser; without one, begin."""
     found = load_newest(folder)
     if found is None:
         return Progress()

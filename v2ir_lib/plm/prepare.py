@@ -1,0 +1,136 @@
+"""From a pack of the world to `PhaseData`: captions, segment maps and latent moments, each computed once and cached.
+
+The released code reads captions and maps and encodes pictures anew for every sample of every step. None of it depends
+on the step, so here all of it is done before the first one.
+"""
+
+import inspect
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from v2ir_lib.diffusion.components import encode_text, load_autoencoder, load_text_encoder, load_tokenizer
+from v2ir_lib.diffusion.latents import condition_from_moments, moments
+from v2ir_lib.plm.annotate import Annotations, annotate
+from v2ir_lib.plm.cache import cached, weights_fingerprint
+from v2ir_lib.plm.dataset import PhaseData, crops_of
+from v2ir_lib.plm.phases import Phase
+from v2ir_lib.profiles import Profile
+from v2ir_lib.vlum.prompts import make_prompt
+from v2ir_lib.world import cameras as camera_models
+from v2ir_lib.world.cameras import CAMERAS, expose
+
+
+@dataclass
+class Encoders:
+    """The frozen models in front of the UNet: pictures and prompts go in, latents and hidden states come out."""
+
+    profile: Profile
+    models: dict  # where each part lies: {"autoencoder": folder, …}
+    device: str = "cpu"
+    workers: int = 1  # processes that annotate
+
+    @cached_property
+    def autoencoder(self):
+        return load_autoencoder(self.models["autoencoder"], self.device)
+
+    @cached_property
+    def autoencoder_fingerprint(self) -> str:
+        return weights_fingerprint(self.autoencoder)
+
+    @property
+    def scaling_factor(self) -> float:
+        """What brings the latents of targets to about unit variance; measured when the autoencoder was trained."""
+        return self.autoencoder.config.scaling_factor
+
+    def text(self, prompts: list[str]) -> torch.Tensor:
+        """Hidden states of prompts, float32 (B, L, D); the encoding of "" is the null text."""
+        tokenizer = load_tokenizer(self.models["tokenizer"])
+        encoder = load_text_encoder(self.models["text_encoder"], self.device)
+        parts = [prompts[start : start + 32] for start in range(0, len(prompts), 32)]
+        return torch.cat([encode_text(tokenizer, encoder, part).cpu() for part in tqdm(parts, desc="prompts", delay=2)])
+
+    def annotate(self, visible: np.ndarray, name: str) -> Annotations:
+        """Captions and segment maps of visible pictures, uint8 (N, H, W, 3)."""
+        return annotate(visible, self.profile, self.models, name=name, workers=self.workers, device=self.device)
+
+    @property
+    def key(self) -> tuple:
+        """What, beside the pictures, decides their moments; part of every cached file's name."""
+        return self.autoencoder_fingerprint, self.profile.train_resize, self.profile.image_size
+
+    def crop_moments(self, pictures: np.ndarray, scenes: slice, count: int) -> np.ndarray:
+        """Moments of each scene's crops: uint8 (B, S, S[, 3]) → float16 (B, K, 8, h, w)."""
+        crops = [
+            crop.of(np.asarray(picture))
+            for scene, picture in zip(range(scenes.start, scenes.stop), pictures, strict=True)
+            for crop in crops_of(scene, count, self.profile.train_resize, self.profile.image_size)
+        ]
+        found = self.moments(np.stack(crops))
+        return found.reshape(len(pictures), count, *found.shape[1:])
+
+    def moments(self, pictures: np.ndarray) -> np.ndarray:
+        """uint8 (B, H, W, 3) or grey (B, H, W) → posterior moments, float16 (B, 8, h, w)."""
+        if pictures.ndim == 3:
+            pictures = np.repeat(pictures[..., None], 3, axis=-1)
+        images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        parts = [moments(self.autoencoder, part.to(self.device)).cpu() for part in images.split(16)]
+        return torch.cat(parts).clamp(-60000, 60000).numpy().astype(np.float16)
+
+
+def exposure_seed(pack: str, scene: int) -> int:
+    """The camera noise of a scene: the same for every run, another for every scene of every pack."""
+    return int.from_bytes(blake2b(f"{pack}/{scene}".encode(), digest_size=4).digest(), "big") >> 1
+
+
+def infrared_pictures(pack, scenes: slice | list[int], camera: str) -> np.ndarray:
+    """What a camera makes of scenes, uint8 (B, 96, 96)."""
+    scenes = range(len(pack))[scenes] if isinstance(scenes, slice) else scenes
+    return np.stack([expose(pack.radiance[i], CAMERAS[camera], exposure_seed(pack.name, i)) for i in scenes])
+
+
+def infrared_moments(pack, phase: Phase, encoders: Encoders) -> np.ndarray:
+    """Moments of every scene in every camera of the phase and every crop, float16 (N, C, K, 8, h, w)."""
+    by_camera = []
+    for camera in phase.cameras:
+        code = inspect.getsource(camera_models)  # a camera that works otherwise makes other pictures
+
+        def made_from(chunk: slice, camera=camera, code=code) -> tuple:
+            return encoders.key, phase.crops, camera, code, chunk.start, pack.name, np.asarray(pack.radiance[chunk])
+
+        def compute(chunk: slice, camera=camera) -> dict[str, np.ndarray]:
+            pictures = infrared_pictures(pack, chunk, camera)
+            return {"moments": encoders.crop_moments(pictures, chunk, phase.crops)}
+
+        by_camera.append(cached(f"moments-{pack.name}-{camera}", len(pack), made_from, compute)["moments"])
+    return np.stack(by_camera, axis=1)
+
+
+def condition_latents(pictures: np.ndarray, name: str, phase: Phase, encoders: Encoders) -> np.ndarray:
+    """Posterior modes of visible pictures or segment maps, uint8 (N, S, S, 3) → float16 (N, K, 4, h, w)."""
+
+    def made_from(chunk: slice) -> tuple:
+        return encoders.key, phase.crops, chunk.start, np.asarray(pictures[chunk])
+
+    def compute(chunk: slice) -> dict[str, np.ndarray]:
+        found = torch.from_numpy(encoders.crop_moments(pictures[chunk], chunk, phase.crops)).float()
+        modes = condition_from_moments(found.flatten(0, 1)).unflatten(0, found.shape[:2])
+        return {"modes": modes.numpy().astype(np.float16)}
+
+    return cached(f"modes-{name}", len(pictures), made_from, compute)["modes"]
+
+
+def load_data(pack, phase: Phase, encoders: Encoders) -> PhaseData:
+    """All that a phase learns from, out of the cache where it is there."""
+    visible = segments = None
+    prompts = [phase.prompt]
+    if phase.conditions:
+        notes = encoders.annotate(pack.visible, pack.name)
+        prompts = [make_prompt(caption, phase.prompt) for caption in notes.captions]
+        visible = condition_latents(pack.visible, f"{pack.name}-visible", phase, encoders)
+        segments = condition_latents(notes.segments, f"{pack.name}-segments", phase, encoders)
+    return PhaseData(infrared_moments(pack, phase, encoders), visible, segments, encoders.text(prompts))
