@@ -86,7 +86,7 @@ def load_model(cls: type, folder: str | Path, device: str = "cpu") -> torch.nn.M
         raise UserError(f"{folder / 'config.json'} does not describe a {cls.__name__}: {_one_line(error)}") from None
     tied = getattr(blank, "_tied_weights_keys", None) or {}
     check_shapes(path, {name: tuple(value.shape) for name, value in blank.state_dict().items()}, set(tied))
-    _quieten()
+    quieten()
     dtype = {"torch_dtype" if is_diffusers else "dtype": torch.float32}  # transformers would keep fp16
     model = cls.from_pretrained(folder, use_safetensors=True, local_files_only=True, **dtype)
     return model.to(device).eval()
@@ -94,6 +94,7 @@ def load_model(cls: type, folder: str | Path, device: str = "cpu") -> torch.nn.M
 
 def save_half(model: torch.nn.Module, folder: str | Path) -> None:
     """Save a model as fp16 safetensors, which is how weights are shipped; the model itself is left in float32."""
+    quieten()
     torch.nn.Module.half(copy.deepcopy(model)).save_pretrained(folder, safe_serialization=True)
 
 
@@ -110,7 +111,8 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _quieten() -> None:
+def quieten() -> None:
+    """Switch off the libraries' own progress bars for reading and writing files of a few megabytes."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 

@@ -1,1 +1,1 @@
-"""The conditional latent diffusion model (paper §3.1, Eq. 2): its components, conditions, guidance, sampling, pipeline."""
+"""The conditional latent diffusion model (paper §3.1, Eq. 2): components, conditions, guidance, sampling, pipeline."""

@@ -7,12 +7,13 @@ own best setting, one branch has weight 0 and is not computed at all.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
 from v2ir_lib.diffusion.conditions import Conditions
 
-PAPER_CHAIN = ("visible", "segments", "text")  # the order in which conditions join; released code: segments, visible, text
+PAPER_CHAIN = ("visible", "segments", "text")  # the order in which they join; released code: segments, visible, text
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def branches(s_text: float, s_visible: float, s_segments: float, chain=PAPER_CHA
     """
     scales = {"text": s_text, "visible": s_visible, "segments": s_segments}
     steps = [1.0] + [float(scales[name]) for name in chain] + [0.0]
-    weights = [here - after for here, after in zip(steps[:-1], steps[1:], strict=True)]
+    weights = [here - after for here, after in pairwise(steps)]
     every = [Branch(frozenset(chain[:k]), weight) for k, weight in enumerate(weights)]
     return tuple(branch for branch in every if branch.weight != 0)
 

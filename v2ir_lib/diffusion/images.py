@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from v2ir_lib.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-MIN_SIDE, MAX_PIXELS, MAX_ASPECT = 16, 100_000_000, 8.0
+MIN_SIDE, MAX_PIXELS, MAX_ASPECT = 16, 80_000_000, 8.0
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -25,19 +25,20 @@ def read_image(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             check_size(image.size, path)
+            deep = any("16" in str(tile[3]) for tile in image.tile)  # Pillow keeps 8 bits of 16-bit colour
             image.load()
             image = ImageOps.exif_transpose(image)
             image.info = {key: image.info[key] for key in ("transparency",) if key in image.info}
     except UserError:
         raise
     except Exception as error:  # decoders raise a dozen types over damaged data
-        if path.suffix.lower() in (".tif", ".tiff"):
-            return _read_deep_tiff(path)
+        if isinstance(error, Image.UnidentifiedImageError) and path.suffix.lower() in (".tif", ".tiff"):
+            return _read_deep(path)  # Pillow knows no float colour
         reason = "not a picture" if isinstance(error, Image.UnidentifiedImageError) else _one_line(error)
         raise UserError(f"cannot read {path}: {reason}") from None
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         return stretch(np.asarray(image), path)
-    return to_rgb(image)
+    return _read_deep(path) if deep else to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -73,7 +74,7 @@ def check_size(size: tuple[int, int], name: str | Path) -> None:
     if max(size) > MAX_ASPECT * min(size):
         raise UserError(f"cannot translate {name}: {width}×{height} pixels is longer than {MAX_ASPECT:.0f}:1; crop it")
     if width * height > MAX_PIXELS:
-        raise UserError(f"cannot translate {name}: {width}×{height} is over {MAX_PIXELS // 10**6} megapixels; shrink it")
+        raise UserError(f"cannot translate {name}: {width}×{height} is over {MAX_PIXELS // 10**6} megapixels")
 
 
 def working_size(height: int, width: int, side: int, multiple: int) -> tuple[int, int]:
@@ -92,7 +93,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bicubic with anti-aliasing: uint8 (H, W, 3), or float32 (H, W), to the new size."""
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def to_model(images: list[np.ndarray]) -> torch.Tensor:
@@ -106,17 +107,18 @@ def to_grey(infrared: torch.Tensor, height: int, width: int) -> Image.Image:
     return Image.fromarray(np.rint(np.clip(grey, 0, 255)).astype(np.uint8))
 
 
-def _read_deep_tiff(path: Path) -> np.ndarray:
-    """TIFF that Pillow does not know (16-bit or float colour), by OpenCV."""
+def _read_deep(path: Path) -> np.ndarray:
+    """16-bit or float colour, by OpenCV."""
     import cv2
 
+    cv2.utils.logging.setLogLevel(0)  # damage is reported by us, once
     values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise UserError(f"cannot read {path}: not a picture, or damaged")
     check_size(values.shape[1::-1], path)
     if values.ndim == 3:
-        values = values[..., 2::-1] if values.shape[2] >= 3 else values[..., 0]
-    return stretch(values, path) if values.dtype != np.uint8 else to_rgb(Image.fromarray(np.ascontiguousarray(values)))
+        values = values[..., 2::-1] if values.shape[2] >= 3 else values[..., 0]  # BGR(A) to RGB
+    return stretch(values, path)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Pictures to latents and back, with the released code's asymmetry.
 
 The target is a *sample* of the posterior, times the autoencoder's scaling factor; a condition is the posterior's
-*mode*, unscaled. So a condition's latent is not what z would be for the same picture: the first convolution learns that.
+*mode*, unscaled. So a condition is not what z would be for the same picture; the first convolution learns that.
 """
 
 import torch

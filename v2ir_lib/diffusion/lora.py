@@ -21,12 +21,12 @@ def add_lora(unet: UNet2DConditionModel, rank: int, alpha: float | None = None, 
     B starts at zero, so the function is unchanged at first. alpha = rank makes the update's scale 1.
     """
     unet.requires_grad_(False)
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, init_lora_weights=True, target_modules=targets), ADAPTER)
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha or rank, target_modules=targets), ADAPTER)
     return [parameter for parameter in unet.parameters() if parameter.requires_grad]
 
 
 def merge_lora(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """Add the LoRA product to the base weights, in place, and take the matrices away: a plain UNet that saves and loads.
+    """Add the LoRA product to the base weights, in place, and take the matrices away: a plain UNet again.
 
     After this no parameter would ask for a gradient; they are all switched on again, as phase 2 trains them all.
     """

@@ -47,9 +47,9 @@ def sample(
     seeds: list[int],
     callback: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None,
 ) -> torch.Tensor:
-    """Guided sampling of z_0 (B, 4, h, w), scaled as the targets were; `steps` evaluations of all branches in one batch.
+    """Guided sampling of z_0 (B, 4, h, w), scaled as the targets were; at each step all branches run in one batch.
 
-    Conditions never change on the way, so they are put together once. `callback(step, z, z_0 estimate)` after each step.
+    Conditions never change on the way, so they are joined once. `callback(step, z, z_0 estimate)` after each step.
     """
     device = conditions.visible.device
     generators = generators_for(seeds)

@@ -13,7 +13,7 @@ def make_prompt(caption: str, template: str = TEMPLATE) -> str:
 
 
 def fit_prompt(prompt: str, tokenizer: CLIPTokenizer) -> str:
-    """The part of a prompt that the text encoder can read: whole, or cut after the last token that fits, with a warning.
+    """What the text encoder can read of a prompt: all, or, with a warning, up to the last token that fits.
 
     The limit is `tokenizer.model_max_length`, start and end tokens included.
     """

@@ -1,0 +1,246 @@
+"""DiffV2IR from end to end: a visible picture → words and segments → Eq. 2 → an infrared picture of the same size."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from PIL import Image
+from transformers import BlipForConditionalGeneration, BlipProcessor, CLIPTextModel, CLIPTokenizer
+
+from v2ir_lib.diffusion import images as pictures
+from v2ir_lib.diffusion.components import encode_text
+from v2ir_lib.diffusion.conditions import Conditions
+from v2ir_lib.diffusion.folders import load_components, save_components
+from v2ir_lib.diffusion.guidance import branches
+from v2ir_lib.diffusion.latents import decode, encode_condition, infrared
+from v2ir_lib.diffusion.sampling import sample
+from v2ir_lib.vlum.captioner import describe
+from v2ir_lib.vlum.prompts import TEMPLATE, fit_prompt, make_prompt
+from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
+from v2ir_lib.vlum.segments import render
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What `DiffV2IRPipeline` returns, one entry for each picture."""
+
+    images: list[Image.Image]  # mode "L", of the input's size
+    captions: list[str | None]  # None where the prompt was given
+    prompts: list[str]  # as the text encoder read them
+    segments: list[np.ndarray]  # uint8 (h, w, 3), as SAM's masks were drawn
+    seeds: list[int]
+    trajectories: list[list[Image.Image]] | None  # the picture expected at each step, at working size
+
+
+class DiffV2IRPipeline(DiffusionPipeline):
+    """Components as diffusers, transformers and segment-anything know them, and the settings they were trained with.
+
+    image_size, reading_size: pixels, what the UNet works at (square root of the area) and what BLIP and SAM read
+    (longer side). template: the prompt with `{caption}` in it. segments: how masks are drawn. s_*, steps: the defaults.
+    """
+
+    _optional_components = ["captioner", "captioner_processor", "segmenter"]  # noqa: RUF012, diffusers' own convention
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: UNet2DConditionModel,
+        scheduler: EulerAncestralDiscreteScheduler,
+        captioner: BlipForConditionalGeneration | None = None,
+        captioner_processor: BlipProcessor | None = None,
+        segmenter: SamWrapper | None = None,
+        image_size: int = 96,
+        reading_size: int = 192,
+        template: str = TEMPLATE,
+        segments: str = "regions",
+        caption_tokens: int = 48,
+        caption_beams: int = 3,
+        s_text: float = 1.5,
+        s_visible: float = 1.5,
+        s_segments: float = 1.5,
+        steps: int = 20,
+    ):
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            scheduler=scheduler,
+            captioner=captioner,
+            captioner_processor=captioner_processor,
+            segmenter=segmenter,
+        )
+        self.register_to_config(
+            image_size=image_size,
+            reading_size=reading_size,
+            template=template,
+            segments=segments,
+            caption_tokens=caption_tokens,
+            caption_beams=caption_beams,
+            s_text=s_text,
+            s_visible=s_visible,
+            s_segments=s_segments,
+            steps=steps,
+        )
+
+    @property
+    def multiple(self) -> int:
+        """Pixels that each side must be a multiple of: the autoencoder's factor times the UNet's."""
+        depth = len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels) - 2
+        return 2**depth
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        images: Sequence[np.ndarray | Image.Image] | np.ndarray | Image.Image,
+        prompt: str | Sequence[str] | None = None,
+        caption: str | Sequence[str] | None = None,
+        segments: Sequence[np.ndarray] | None = None,
+        *,
+        s_text: float | None = None,
+        s_visible: float | None = None,
+        s_segments: float | None = None,
+        steps: int | None = None,
+        seed: int | Sequence[int] = 0,
+        batch_size: int = 8,
+        trajectory: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Translation:
+        """Translate pictures of any sizes (PIL, or uint8 (H, W, 3)) into infrared ones of the same sizes.
+
+        prompt, caption: one for all or one each; a prompt stands as it is, unless it holds `{caption}`; without either,
+        BLIP writes the caption. segments: maps to use in place of SAM's, uint8 (h, w, 3) of any size. A scale, or
+        steps, of None is the model's own default. seed: one number (picture i gets seed + i), or one each. Pictures
+        that work at one size run together, `batch_size` at a time. progress(step) is called after every step.
+        """
+        images = [images] if isinstance(images, np.ndarray | Image.Image) else list(images)
+        images = [pictures.to_rgb(image) if isinstance(image, Image.Image) else image for image in images]
+        for image in images:
+            pictures.check_size(image.shape[1::-1], "the picture")
+        count = len(images)
+        seeds = [seed + i for i in range(count)] if isinstance(seed, int) else [int(one) for one in seed]
+        segments = [None] * count if segments is None else list(segments)
+        captions, prompts = _one_each(caption, count), _one_each(prompt, count)
+        if not len(seeds) == len(segments) == len(captions) == len(prompts) == count:
+            raise ValueError(f"seeds, segments, captions and prompts must be one for each of the {count} pictures")
+
+        reading = [self.read(image) for image in images]
+        segments = [
+            self.segment(small) if given is None else given for small, given in zip(reading, segments, strict=True)
+        ]
+        prompts, captions = self._prompts(reading, prompts, captions)
+        scales = {"s_text": s_text, "s_visible": s_visible, "s_segments": s_segments}
+        every = branches(**{name: self.config[name] if value is None else value for name, value in scales.items()})
+        null_text = encode_text(self.tokenizer, self.text_encoder, [""])
+
+        done: list = [None] * count
+        trajectories: list = [[] for _ in range(count)]
+        for chunk in self._chunks(images, batch_size):
+            conditions = self.conditions(
+                [images[i] for i in chunk], [prompts[i] for i in chunk], [segments[i] for i in chunk]
+            )
+
+            def watch(step, _, estimate, chunk=chunk):
+                if trajectory:
+                    for i, grey in zip(chunk, infrared(decode(self.vae, estimate)), strict=True):
+                        trajectories[i].append(pictures.to_grey(grey, *grey.shape))
+                if progress is not None:
+                    progress(step)
+
+            z = sample(
+                self.unet,
+                self.scheduler,
+                conditions,
+                null_text,
+                every,
+                steps=steps or self.config.steps,
+                seeds=[seeds[i] for i in chunk],
+                callback=watch,
+            )
+            for i, grey in zip(chunk, infrared(decode(self.vae, z)), strict=True):
+                done[i] = pictures.to_grey(grey, *images[i].shape[:2])
+        return Translation(done, captions, prompts, segments, seeds, trajectories if trajectory else None)
+
+    def read(self, image: np.ndarray) -> np.ndarray:
+        """The picture as BLIP and SAM see it: uint8 (h, w, 3), longer side `reading_size`."""
+        return pictures.resize(image, *pictures.reading_size(*image.shape[:2], self.config.reading_size))
+
+    def segment(self, reading: np.ndarray) -> np.ndarray:
+        """SAM's masks of a picture, drawn as a segmentation map, uint8 (h, w, 3)."""
+        if self.segmenter is None:
+            raise ValueError("this pipeline has no segmenter: pass segments=")
+        return render(automatic_masks(self.segmenter, reading), self.config.segments)
+
+    def conditions(self, images: list[np.ndarray], prompts: list[str], segments: list[np.ndarray]) -> Conditions:
+        """What the UNet is given for pictures that share a working size; everything is resized to that here."""
+        size = self.working_size(images[0])
+        visible = pictures.to_model([pictures.resize(image, *size) for image in images])
+        drawn = pictures.to_model([pictures.resize(picture, *size) for picture in segments])
+        return Conditions(
+            text=encode_text(self.tokenizer, self.text_encoder, prompts),
+            visible=encode_condition(self.vae, visible.to(self.device)),
+            segments=encode_condition(self.vae, drawn.to(self.device)),
+        )
+
+    def working_size(self, image: np.ndarray) -> tuple[int, int]:
+        """(height, width) at which a picture is translated: about image_size² pixels, in its own aspect."""
+        return pictures.working_size(*image.shape[:2], self.config.image_size, self.multiple)
+
+    def save_pretrained(
+        self, folder: str | Path, half: bool = False, shared: dict[str, str] | None = None, **_unused
+    ) -> None:
+        """Write model_index.json and a folder for each component: safetensors, fp16 if `half`; whole or not at all.
+
+        `shared` names components that are not copied but stay where they are: {"vae": "../autoencoder", …}, paths from
+        this folder to its siblings. Without it the folder is self-contained.
+        """
+        save_components(self, Path(folder), half=half, shared=shared or {})
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str = "cpu", **replaced) -> "DiffV2IRPipeline":
+        """A pipeline out of such a folder, checked, float32; `replaced` components are taken as given, not loaded.
+
+        Only known classes are built, so no code runs from the folder. Every fault is one `UserError` naming the file.
+        """
+        components, settings = load_components(Path(folder), given=replaced)
+        pipeline = cls(**components, **settings)
+        pipeline.to(device)
+        return pipeline
+
+    def _prompts(self, reading, prompts, captions):
+        """Captions where a prompt has room for one and none is given; then the prompts, cut to what can be read."""
+        templates = [self.config.template if prompt is None else prompt for prompt in prompts]
+        wanted = ["{caption}" in template for template in templates]
+        captions = [caption if wants else None for caption, wants in zip(captions, wanted, strict=True)]
+        missing = [i for i, wants in enumerate(wanted) if wants and captions[i] is None]
+        if missing and self.captioner is None:
+            raise ValueError("this pipeline has no captioner: pass caption= or prompt=")
+        for i in missing:  # one at a time: words must not depend on a picture's neighbours
+            [captions[i]] = describe(
+                self.captioner,
+                self.captioner_processor,
+                [reading[i]],
+                max_tokens=self.config.caption_tokens,
+                beams=self.config.caption_beams,
+            )
+        made = [make_prompt(caption or "", template) for caption, template in zip(captions, templates, strict=True)]
+        return [fit_prompt(prompt, self.tokenizer) for prompt in made], captions
+
+    def _chunks(self, images, batch_size):
+        """Numbers of pictures that run together: equal working size, at most `batch_size`."""
+        groups: dict = {}
+        for i, image in enumerate(images):
+            groups.setdefault(self.working_size(image), []).append(i)
+        for group in groups.values():
+            for start in range(0, len(group), batch_size):
+                yield group[start : start + batch_size]
+
+
+def _one_each(value, count: int) -> list:
+    return [value] * count if value is None or isinstance(value, str) else list(value)
