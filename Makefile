@@ -15,7 +15,7 @@ CPU ?=
 CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
-.PHONY: help install tutorial test lab notebooks lint recipes bench lock clean force
+.PHONY: help install tutorial test lab notebooks lint recipes bench lock clean
 
 help:
 	@echo "make tutorial    set up, then run notebook 00: your first translation (8 minutes at most, with installation)"
