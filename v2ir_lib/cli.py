@@ -75,14 +75,14 @@ def translate(
     s_segments: Annotated[float | None, typer.Option(help="Guidance scale of the segmentation map.")] = None,
     seed: Annotated[int, typer.Option(help="Same seed and settings, same bytes.")] = 0,
     prompt: Annotated[str | None, typer.Option(help="Used in place of the prompt made from BLIP's caption.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 4,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make outputs again that are there.")] = False,
     as_json: AsJson = False,
 ) -> int:
     """Turn visible images into infrared ones, of the same size, each with a JSON that says how it was made.
 
-    An image that cannot be read is named and skipped, and the exit code is then 1.
+    An image that cannot be read is named and skipped; the rest goes on, and the exit code is then 2.
 
     Example:  v2ir translate photographs/ infrared/ --steps 20 --seed 7
     """
