@@ -8,6 +8,7 @@ import inspect
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from tqdm.auto import tqdm
 
 from v2ir_lib.diffusion.components import encode_text, load_autoencoder, load_text_encoder, load_tokenizer
 from v2ir_lib.diffusion.latents import condition_from_moments, moments
+from v2ir_lib.errors import UserError
 from v2ir_lib.plm.annotate import Annotations, annotate
 from v2ir_lib.plm.cache import cached, weights_fingerprint
 from v2ir_lib.plm.dataset import PhaseData, crops_of
@@ -25,12 +27,21 @@ from v2ir_lib.world import cameras as camera_models
 from v2ir_lib.world.cameras import CAMERAS, expose
 
 
+def stand_ins(models: Path) -> dict[str, Path]:
+    """The folders of the frozen models in `models`; `UserError` where one is missing."""
+    folders = {part: models / part for part in ("autoencoder", "text_encoder", "tokenizer", "captioner", "segmenter")}
+    for folder in folders.values():
+        if not folder.is_dir():
+            raise UserError(f"{folder} is missing: train the stand-ins first (python -m v2ir_lib.recipes)")
+    return folders
+
+
 @dataclass
 class Encoders:
     """The frozen models in front of the UNet: pictures and prompts go in, latents and hidden states come out."""
 
     profile: Profile
-    models: dict  # where each part lies: {"autoencoder": folder, …}
+    models: dict[str, Path]  # where each part lies, see `stand_ins`
     device: str = "cpu"
     workers: int = 1  # processes that annotate
 

@@ -18,12 +18,11 @@ from v2ir_lib.diffusion.lora import add_lora, base_hash, load_lora, merge_lora, 
 from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.diffusion.widening import widen
-from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.plm.cache import CHUNK
 from v2ir_lib.plm.imagine import imagine
 from v2ir_lib.plm.phases import Phase, get_phase
-from v2ir_lib.plm.prepare import Encoders, infrared_pictures, load_data
+from v2ir_lib.plm.prepare import Encoders, infrared_pictures, load_data, stand_ins
 from v2ir_lib.plm.train import Loss, Progress, train
 from v2ir_lib.profiles import TINY
 from v2ir_lib.recipes.pictures import sheet
@@ -86,7 +85,7 @@ def train_phase3(run: Run) -> None:
     pipeline = DiffV2IRPipeline.from_pretrained(run.models / "diffv2ir", device=run.device)
     draw_translations(run.figure("phase3"), run.pack("validation"), STYLE_CAMERA, pipeline, encoders, run.seed)
     _record(
-        run, phase, progress, {"figure": f"visible, segments, infrared ({STYLE_CAMERA}), translation, inverted grey"}
+        run, phase, progress, {"figure": f"visible, segments, infrared ({STYLE_CAMERA}), translated, inverted grey"}
     )
 
 
@@ -140,11 +139,7 @@ def _phase(name: str, run: Run) -> Phase:
 
 
 def _encoders(run: Run) -> Encoders:
-    parts = ("autoencoder", "text_encoder", "tokenizer", "captioner", "segmenter")
-    missing = [part for part in parts if not (run.models / part).is_dir()]
-    if missing:
-        raise UserError(f"{run.models / missing[0]} is missing: train the stand-ins first (python -m v2ir_lib.recipes)")
-    return Encoders(TINY, {part: run.models / part for part in parts}, run.device, workers=torch.get_num_threads())
+    return Encoders(TINY, stand_ins(run.models), run.device, workers=torch.get_num_threads())
 
 
 def _imagined(unet: UNet2DConditionModel, encoders: Encoders, phase: Phase, seed: int) -> np.ndarray:

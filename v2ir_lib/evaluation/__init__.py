@@ -1,0 +1,1 @@
+"""Measuring translations (paper §5): baselines that know nothing, experiments, reports."""

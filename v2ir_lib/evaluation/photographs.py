@@ -1,0 +1,103 @@
+"""What a model trained on simulated scenes makes of real photographs, by the ordinary command."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from v2ir_lib.diffusion.folders import pipeline_hash
+from v2ir_lib.diffusion.images import SUFFIXES, read_image, resize
+from v2ir_lib.errors import UserError
+from v2ir_lib.evaluation.baselines import grey
+from v2ir_lib.evaluation.scenes import sheet
+from v2ir_lib.files import cache_dir, write_json
+from v2ir_lib.metrics.intervals import bootstrap_interval, mean_per_group, paired_interval
+from v2ir_lib.metrics.pixel import psnr, psnr_aligned, ssim, ssim_aligned
+
+METRICS = {"psnr": psnr, "ssim": ssim, "psnr_aligned": psnr_aligned, "ssim_aligned": ssim_aligned}
+SHOWN = 6
+
+
+def translate_photographs(visible: Path, model: Path, figure: Path, seed: int) -> dict:
+    """Translate a folder of photographs and compare with the folder `infrared` beside it, mean per scene.
+
+    Time and memory are those of the ordinary command, `v2ir translate`, in a process of its own. The scene of each
+    photograph is read from `manifest.csv` (columns id, scene) two folders up; without one each is its own scene.
+    """
+    if not visible.is_dir():
+        raise UserError(f"no such folder: {visible}")
+    out = cache_dir() / "evaluation" / f"real-{pipeline_hash(model)[:16]}-{seed}"
+    if not (out / "summary.json").is_file():
+        write_json(out / "summary.json", run_command(visible, out, model, seed))
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+
+    names = sorted(path.name for path in visible.iterdir() if path.suffix.lower() in SUFFIXES)
+    paired = [name for name in names if _truth(visible, name).is_file() and (out / f"{Path(name).stem}.png").is_file()]
+    scores: dict = {metric: {"translation": [], "inverted grey": [], "grey": []} for metric in METRICS}
+    shown, every = [], max(1, len(paired) // SHOWN)
+    for number, name in enumerate(paired):
+        photograph, truth = read_image(visible / name), np.asarray(Image.open(_truth(visible, name)).convert("L"))
+        light = grey([photograph])[0]
+        answers = {"translation": np.asarray(Image.open(out / f"{Path(name).stem}.png").convert("L"))}
+        answers |= {"inverted grey": 255 - light, "grey": light}
+        for metric, function in METRICS.items():
+            for method, answer in answers.items():
+                scores[metric][method].append(float(function(answer[None], truth[None])[0]))
+        if number % every == 0 and len(shown) < SHOWN:
+            shown.append([photograph, truth, answers["translation"], 255 - light])
+    report = {
+        "photographs": len(names),
+        "seconds_per_image": round(summary["seconds_per_image"], 3),
+        "load_seconds": round(summary["load_seconds"], 2),
+        "peak_memory_gb": round(summary["peak_memory_bytes"] / 1e9, 3),
+        "skipped": sorted(summary["skipped"].values()),
+    }
+    if not paired:
+        return report | {"compared": 0}
+    sheet(figure, [[resize(np.ascontiguousarray(_rgb(row[k])), 160, 240) for row in shown] for k in range(4)])
+    scenes = _scenes(visible.parent.parent / "manifest.csv", paired)
+    means = {m: {name: mean_per_group(v, scenes) for name, v in by.items()} for m, by in scores.items()}
+    table = {m: {name: bootstrap_interval(v, seed).as_dict() for name, v in by.items()} for m, by in means.items()}
+    for metric, by in means.items():
+        gain = paired_interval(by["translation"], by["inverted grey"], seed).as_dict()
+        table[metric]["translation minus inverted grey"] = gain
+    return report | {
+        "compared": len(paired),
+        "scenes": len(set(scenes)),
+        "about": "mean per scene at the photograph's own size; aligned: after the gain and offset that suit each picture "
+        "best, which may invert it",
+        **table,
+    }
+
+
+def run_command(visible: Path, out: Path, model: Path, seed: int) -> dict:
+    """`v2ir translate` in its own process, so that its memory is its own; what it reports of itself."""
+    code = "import sys; from v2ir_lib.cli import main; sys.exit(main())"
+    words = ["translate", visible, out, "--model", model, "--seed", seed, "--overwrite", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if not done.stdout.strip():
+        raise UserError(f"v2ir translate {visible} failed with exit code {done.returncode}")
+    return json.loads(done.stdout)
+
+
+def _truth(visible: Path, name: str) -> Path:
+    return visible.parent / "infrared" / f"{Path(name).stem}.png"
+
+
+def _scenes(manifest: Path, names: list[str]) -> list[str]:
+    """The scene of each photograph; its own name where the manifest says nothing."""
+    known = {}
+    if manifest.is_file():
+        with open(manifest, encoding="utf-8", newline="") as file:
+            known = {row["id"]: row["scene"] for row in csv.DictReader(file) if row.get("scene")}
+    return [known.get(Path(name).stem, Path(name).stem) for name in names]
+
+
+def _rgb(picture: np.ndarray) -> np.ndarray:
+    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)
