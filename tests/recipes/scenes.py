@@ -1,5 +1,6 @@
-"""Fake scenes for the tests of the seeing stages: coloured rectangles and discs on a ground, with all of a pack's fields."""
+"""Fake scenes: coloured rectangles and discs on a ground, with the fields of a pack that captions and regions need."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,9 +53,12 @@ def attributes_of(text: str) -> dict:
     """The attributes read back from a fake caption."""
     words = text.replace(",", " ").split()
     attributes = {"objects": {}}
-    for key, values in {"time": ("day", "night"), "setting": GROUNDS}.items():
-        attributes.update({key: value for value in values if value in words})
-    for before, word in zip(words, words[1:], strict=False):
+    for word in words:
+        if word in ("day", "night"):
+            attributes["time"] = word
+        if word in GROUNDS:
+            attributes["setting"] = word
+    for before, word in pairwise(words):
         if word in KINDS:
             attributes["objects"][word] = {"a": 1, "two": 2, "three": 3}.get(before, 1)
     return attributes

@@ -1,4 +1,4 @@
-"""Small changes to a rendered scene that keep its words and regions true, so that a photograph is a little less strange."""
+"""Small changes to a rendered scene that keep its words and regions true, so that photographs are less strange."""
 
 import torch
 import torch.nn.functional as F

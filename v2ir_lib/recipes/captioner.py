@@ -142,9 +142,9 @@ class Labels:
         found = set()
         for spec in specs:
             attributes = spec["attributes"]
-            found |= {(key, attributes[key]) for key in SCALARS if key in attributes}
+            found |= {(key, attributes[key]) for key in (*SCALARS, "traffic") if key in attributes}
             for kind, count in attributes["objects"].items():
-                found |= {("objects", kind, least) for least in range(1, min(count, 3) + 1)}
+                found |= {("objects", kind, least) for least in range(1, min(count, 4) + 1)}
         return cls(sorted(found, key=str))
 
     def answers(self, spec: dict) -> torch.Tensor:
@@ -245,7 +245,7 @@ def present_classes(classes: torch.Tensor, side: int, class_count: int) -> torch
 
 
 def train_captioner(run: Run) -> dict:
-    """The stage: train on the captioned scenes and the pairs, write `captioner/`, measure it on the validation scenes."""
+    """The stage: train on the captioned scenes and the pairs, write `captioner/`, measure it on validation scenes."""
     packs = [run.pack(name) for name in ("captioned", "pairs")]
     tokenizer = build_tokenizer([caption for pack in packs for caption in pack.captions], TINY.caption_tokens)
     seed_everything(run.seed, "captioner")
@@ -266,5 +266,6 @@ def train_captioner(run: Run) -> dict:
         return {"parameters": count_parameters(captioner), "vocabulary": len(tokenizer), "validation": scores}
 
     return train(
-        Stage("captioner", model, loss, finish, STEPS, BATCH, LEARNING_RATE, 150, weight_decay=0.02, ema_decay=0.998), run
+        Stage("captioner", model, loss, finish, STEPS, BATCH, LEARNING_RATE, 150, weight_decay=0.02, ema_decay=0.998),
+        run,
     )

@@ -68,7 +68,7 @@ def score(stated: Sequence[dict], specs: Sequence[dict]) -> dict:
 
 
 def majority(specs: Sequence[dict]) -> dict:
-    """The one statement that is right most often: every attribute's most frequent value, kinds in over half the scenes."""
+    """The one statement that is right most often: each attribute's most frequent value, kinds in half the scenes."""
     true = [spec["attributes"] for spec in specs]
     constant = {key: Counter(its[key] for its in true).most_common(1)[0][0] for key in SCALARS if key in true[0]}
     shares = Counter(kind for its in true for kind in its["objects"])

@@ -1,4 +1,4 @@
-"""How well the tiny segmenter's automatic masks find a scene's true objects, and the thresholds under which they do best."""
+"""How well the tiny segmenter's automatic masks find a scene's objects, and the thresholds under which they do best."""
 
 import time
 from collections.abc import Callable
@@ -110,7 +110,7 @@ def _mean(values) -> float:
 
 
 def candidates(segmenter: SamWrapper, image: np.ndarray, points_per_side: int) -> dict[str, np.ndarray]:
-    """All masks of a picture before any filter: masks (N, H, W), and (N,) said IoU, stability, (N, 4) boxes x0 y0 x1 y1."""
+    """All masks of a picture before any filter: masks (N, H, W), said IoU, stability (N,), boxes (N, 4) as corners."""
     generator = SamAutomaticMaskGenerator(
         segmenter.sam,
         points_per_side=points_per_side,
@@ -153,8 +153,9 @@ def choose_thresholds(segmenter: SamWrapper, pack, limit: int = 24, sides: tuple
         chosen = int(means.argmax())
         if means[chosen] > best + (0.02 if setting else 0.0):
             best = means[chosen]
-            names = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
-            setting = {"points_per_side": side} | {n: round(float(v), 3) for n, v in zip(names, grid[chosen], strict=True)}
+            said, stability, box_nms = (round(float(value), 3) for value in grid[chosen])
+            setting = dict(pred_iou_thresh=said, stability_score_thresh=stability, box_nms_thresh=box_nms)
+            setting["points_per_side"] = side
     return setting
 
 
