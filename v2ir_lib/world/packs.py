@@ -30,7 +30,7 @@ class PackSpec:
 PACKS = {
     "pairs": PackSpec(seed=101, count=1000),
     "infrared": PackSpec(seed=102, count=1000, visible=False),  # × 4 bands = 4,000 infrared-only images
-    "captioned": PackSpec(seed=103, count=5000, infrared=False),  # with the pairs' own: 6,000 captioned visible scenes
+    "captioned": PackSpec(seed=103, count=3000, infrared=False),  # with the pairs' own: 4,000 captioned visible scenes
     "style": PackSpec(seed=104, count=64),
     "validation": PackSpec(seed=105, count=128),
     "heldout": PackSpec(seed=106, count=512),
@@ -96,7 +96,7 @@ def _prepare(folder: Path, spec: PackSpec) -> None:
     for key, (shape, dtype) in _shapes(spec).items():
         if not (folder / f"{key}.npy").exists():
             with atomic_path(folder / f"{key}.npy") as temporary:
-                np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=(spec.count, *shape)).flush()
+                np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=(spec.count, *shape))
 
 
 def _render_missing(name: str, missing: list[int], workers: int | None) -> None:
@@ -113,6 +113,10 @@ def one_thread() -> None:
     import drjit
 
     drjit.set_thread_count(1)
+    if hasattr(os, "sched_setaffinity"):  # Linux: otherwise two busy workers may share one core while the other idles
+        cores = sorted(os.sched_getaffinity(0))
+        number = (multiprocessing.current_process()._identity or (1,))[0]
+        os.sched_setaffinity(0, {cores[(number - 1) % len(cores)]})
 
 
 def _render_one(job: tuple[str, str, int]) -> None:
@@ -123,9 +127,11 @@ def _render_one(job: tuple[str, str, int]) -> None:
 
 
 def store(folder: Path, index: int, rendered: Rendered, keys) -> None:
-    """Write the arrays first and the note last, so that an interrupted scene is rendered again."""
+    """Write the arrays first and the note last, so that an interrupted scene is rendered again.
+
+    The pages are left to the operating system: flushing each scene to the disk made rendering several times slower.
+    """
     for key in keys:
         array = np.lib.format.open_memmap(folder / f"{key}.npy", mode="r+")
         array[index] = getattr(rendered, key)
-        array.flush()
     write_json(_note(folder, index), {"caption": rendered.caption, **rendered.spec})
