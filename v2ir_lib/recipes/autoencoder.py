@@ -44,27 +44,20 @@ def build_autoencoder() -> AutoencoderKL:
 
 
 def training_pictures(run: Run) -> dict[str, np.ndarray]:
-    """All that the autoencoder learns from, uint8 (N, 96, 96, 3) a kind; about 15,000 pictures, 0.4 GB."""
+    """All that the autoencoder learns from, uint8 (N, 96, 96, 3) a kind; about 10,000 pictures, 0.3 GB."""
     size = TINY.image_size
-    captioned, pairs, infrared = run.pack("captioned"), run.pack("pairs"), run.pack("infrared")
+    pairs = run.pack("pairs")
     rng = np.random.default_rng(key(run.seed, "autoencoder", "pictures"))
     print("autoencoder: preparing pictures")
-    visible = [shrink(captioned.visible, size), shrink(pairs.visible, size)]
-    details = np.sort(rng.choice(len(captioned), len(captioned) // 3, replace=False))
-    corners = rng.integers(0, captioned.visible.shape[1] - size + 1, (len(details), 2))
-    visible.append(
-        np.stack([captioned.visible[i, y : y + size, x : x + size] for i, (y, x) in zip(details, corners, strict=True)])
-    )
+    visible = [shrink(pairs.visible, size)]
+    for _ in range(2):  # details, cut out of the full picture
+        corners = rng.integers(0, pairs.visible.shape[1] - size + 1, (len(pairs), 2))
+        visible.append(np.stack([pairs.visible[i, y : y + size, x : x + size] for i, (y, x) in enumerate(corners)]))
     grey = []
-    for pack, bands in ((infrared, BANDS), (pairs, ("lwir", None))):  # every band equally, LWIR once more
-        for j, band in enumerate(bands):
-            cameras = random_cameras(run, f"autoencoder/{pack.name}/{j}", [band] * len(pack))
-            grey.append(infrared_pictures(pack.radiance, cameras, key(run.seed, pack.name, j)))
-    chosen = np.sort(rng.choice(len(captioned), len(captioned) * 2 // 5, replace=False))
-    segments = [
-        segment_pictures(captioned, chosen.tolist(), size),
-        segment_pictures(pairs, list(range(len(pairs))), size),
-    ]
+    for j, band in enumerate((*BANDS, "lwir", None)):  # every band equally, LWIR once more
+        cameras = random_cameras(run, f"autoencoder/{j}", [band] * len(pairs))
+        grey.append(infrared_pictures(pairs.radiance, cameras, key(run.seed, "autoencoder", j)))
+    segments = [segment_pictures(pairs, list(range(len(pairs))), size)]
     return {"visible": np.concatenate(visible), "infrared": np.concatenate(grey), "segments": np.concatenate(segments)}
 
 
