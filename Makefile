@@ -58,7 +58,7 @@ $(STAMP): requirements.lock pyproject.toml
 	  $(BIN)/pip install --quiet --index-url $(CPU_INDEX) --no-deps \
 	    $$(grep -E '^(torch|torchvision)==' requirements.lock) || exit 1; \
 	fi; \
-	$(BIN)/pip install --disable-pip-version-check --progress-bar off -r $$lock 2>&1 | tee $(LOG) | \
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --no-compile -r $$lock 2>&1 | tee $(LOG) | \
 	  awk -v of=$$packages '/^(Collecting|Requirement already)/ && ++n % 40 == 0 {print "[install] " n " of " of " packages found"; fflush()} \
 	    /^Installing collected/ {print "[install] all found; unpacking"; fflush()}' \
 	|| { grep -E '^ERROR' $(LOG) || tail -n 5 $(LOG); \

@@ -1,7 +1,7 @@
 """Exercises that check themselves.
 
-A stub returns `NotImplemented`; its check then says "not attempted". After a wrong answer it says what is wrong, after a
-right one, "correct". Nothing is raised: a notebook with open exercises runs through.
+A stub returns `NotImplemented`; its check then says "not attempted". After a wrong answer it says what is wrong, after
+a right one, "correct". Nothing is raised: a notebook with open exercises runs through.
 """
 
 import traceback
