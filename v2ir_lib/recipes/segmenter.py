@@ -155,6 +155,7 @@ class SegmenterTraining(nn.Module):
         self.class_count = class_count
         width = sam.prompt_encoder.embed_dim
         self.dense = nn.Sequential(nn.Conv2d(width, 16 * (class_count + 1), 1), nn.PixelShuffle(4))
+        self.alike = nn.Sequential(nn.Linear(width // 8, width), nn.ReLU(), nn.Linear(width, width // 8))
 
     def answer(self, embedding: torch.Tensor, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Three mask logits (P, 3, h, w) and their predicted IoU (P, 3) for points (P, 2) on a picture's embedding."""
@@ -168,6 +169,13 @@ class SegmenterTraining(nn.Module):
             multimask_output=True,
         )
 
+    def likeness(self, embeddings: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+        """Mask logits (B * P, 1, h * w): what looks like the prompts' places (B, P, 2) in the decoder's upscaling."""
+        fine = self.sam.mask_decoder.output_upscaling(embeddings)  # (B, c, h, w)
+        x, y = (points.long() // 2).unbind(dim=-1)
+        there = fine[torch.arange(len(fine))[:, None], :, y, x]  # (B, P, c)
+        return torch.einsum("bpc,bchw->bphw", self.alike(there), fine).flatten(2).flatten(0, 1)[:, None]
+
     def forward(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss (a scalar to go down) and its parts; `iou` is the mean best IoU of the answers, to go up."""
         embeddings = self.sam.image_encoder(self.sam.preprocess(batch["pixels"]))
@@ -178,8 +186,9 @@ class SegmenterTraining(nn.Module):
         dense = self.dense(embeddings)
         classes = F.cross_entropy(dense[:, 1:], batch["classes"])
         outline = F.binary_cross_entropy_with_logits(dense[:, 0], batch["outline"])
-        loss = mask_loss + said_loss + 0.5 * classes + 0.5 * outline
-        parts = dict(mask=mask_loss, said=said_loss, classes=classes, outline=outline, iou=best)
+        alike = _mask_loss(self.likeness(embeddings, batch["points"]), masks[:, :1].flatten(2).float()).mean()
+        loss = mask_loss + 2 * said_loss + 0.5 * (classes + outline + alike)
+        parts = dict(mask=mask_loss, said=said_loss, classes=classes, outline=outline, alike=alike, iou=best)
         return loss, {name: value.item() for name, value in parts.items()}
 
 

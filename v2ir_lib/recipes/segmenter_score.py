@@ -135,7 +135,7 @@ def choose_thresholds(segmenter: SamWrapper, pack, limit: int = 24, sides: tuple
     A denser grid of points costs time in proportion, so it must be worth 0.02.
     """
     segmenter.eval()
-    grid = list(product(np.arange(0.3, 0.92, 0.05), (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95), (0.5, 0.6, 0.7, 0.8)))
+    grid = list(product(np.arange(0.1, 0.92, 0.05), (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95), (0.5, 0.6, 0.7, 0.8)))
     best, setting = -1.0, {}
     scenes = range(min(limit, len(pack.visible)))
     for side in sides:
