@@ -34,9 +34,9 @@ from tqdm.auto import tqdm
 
 from v2ir_lib import weights
 from v2ir_lib.errors import UserError
+from v2ir_lib.evaluation.provenance import provenance
 from v2ir_lib.files import atomic_path, cache_dir, repo_root, write_json
 from v2ir_lib.plm.interruption import deferred_interruption
-from v2ir_lib.recipes.provenance import provenance
 
 
 @dataclass

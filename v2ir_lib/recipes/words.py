@@ -122,11 +122,14 @@ class ClipTraining(nn.Module):
 # --- what they learn from --------------------------------------------------------------------------------------------
 
 
+CLAUSE = re.compile(r",\s*|\s+(?=(?:with|and|at|in|under|after|seen|by day)\b)")
+
+
 def thin_out(caption: str, rng: np.random.Generator) -> str:
-    """The caption without some of its clauses, which part at commas, "and", "with" and "seen"; never empty."""
-    clauses = re.split(r",\s+|\s+(?=(?:and|with|seen)\s)", caption)
+    """The caption without some of its clauses (a word or a phrase after a comma or a preposition), never empty."""
+    clauses = [clause for clause in CLAUSE.split(caption) if clause]
     kept = [clause for clause in clauses if rng.random() < 0.7] or clauses[:1]
-    return re.sub(r"^(and|with)\s+", "", ", ".join(kept)).replace(", and ", " and ").replace(", with ", " with ")
+    return re.sub(r"^(?:and|with) ", "", " ".join(kept))
 
 
 class WordData:
