@@ -38,7 +38,9 @@ def read_manifest(path: str | Path) -> list[Record]:
     """Read a CSV manifest. `UserError` where it is missing, lacks the columns id, visible and infrared, or repeats an id."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"no manifest at {path}: give the path of a CSV file with the columns id, group, visible, infrared")
+        raise UserError(
+            f"no manifest at {path}: give the path of a CSV file with the columns id, group, visible, infrared"
+        )
     names = {field.name for field in fields(Record)}
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

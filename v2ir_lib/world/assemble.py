@@ -106,9 +106,13 @@ def assemble(scene: Scene) -> Assembly:
                 owners.append(np.full(len(piece[1]), len(rows), dtype=np.int32))
                 rows.append((part, len(instances) if kind in THINGS else 0))
     vertices, faces = meshes.join(*pieces)
-    nearest = sorted(lights, key=lambda light: np.hypot(light.at[0] - scene.camera.origin[0], light.at[1] - scene.camera.origin[1]))
+    nearest = sorted(
+        lights, key=lambda light: np.hypot(light.at[0] - scene.camera.origin[0], light.at[1] - scene.camera.origin[1])
+    )
     ghosts = tuple(thing for thing in scene.objects if thing["kind"] == "ghost")
-    return Assembly(vertices, faces, np.concatenate(owners), _columns(rows), tuple(instances), tuple(nearest[:7]), ghosts)
+    return Assembly(
+        vertices, faces, np.concatenate(owners), _columns(rows), tuple(instances), tuple(nearest[:7]), ghosts
+    )
 
 
 def _columns(rows: list[tuple[Part, int]]) -> Parts:

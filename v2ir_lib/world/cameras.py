@@ -73,7 +73,9 @@ def expose(radiance: np.ndarray, camera: Camera | str, seed: int) -> np.ndarray:
     kelvin = _radiance_of_a_kelvin(camera.band)
     image = gaussian_filter(image, camera.blur)
     if camera.pattern:
-        image = image * (1 + 0.002 * _pattern(camera.name, image.shape)) + camera.pattern * kelvin * _pattern(camera.name, image.shape)
+        image = image * (1 + 0.002 * _pattern(camera.name, image.shape)) + camera.pattern * kelvin * _pattern(
+            camera.name, image.shape
+        )
     noise = np.random.default_rng([seed, zlib.crc32(camera.name.encode())]).standard_normal(image.shape)
     image = image + camera.netd * kelvin * noise
     if camera.halo:

@@ -13,8 +13,20 @@ _SETTING = {"street": "a street", "campus": "a campus", "residential": "a reside
 _TIME = {"day": "by day", "dusk": "at dusk", "night": "at night"}
 _SEASON = {"summer": "in summer", "winter": "in winter"}
 _WEATHER = {"clear": "under a clear sky", "overcast": "under an overcast sky", "fog": "in fog", "rain": "after rain"}
-_VIEW = {"driving": "seen from a car", "surveillance": "seen from a pole", "aerial": "seen from above", "handheld": "seen by hand"}
-_PLURAL = {"person": "people", "bus": "buses", "car": "cars", "truck": "trucks", "bicycle": "bicycles", "animal": "animals"}
+_VIEW = {
+    "driving": "seen from a car",
+    "surveillance": "seen from a pole",
+    "aerial": "seen from above",
+    "handheld": "seen by hand",
+}
+_PLURAL = {
+    "person": "people",
+    "bus": "buses",
+    "car": "cars",
+    "truck": "trucks",
+    "bicycle": "bicycles",
+    "animal": "animals",
+}
 _COUNT = ("no", "a", "two", "three")  # more: several
 
 
@@ -34,7 +46,10 @@ def caption_of(attributes: dict) -> str:
     """One English phrase; the same attributes give the same words. Objects in the order of THINGS."""
     words = [_SETTING[attributes["setting"]], _TIME[attributes["time"]], _SEASON[attributes["season"]]]
     words += [_WEATHER[attributes["weather"]], _VIEW[attributes["viewpoint"]]]
-    things = [_count(kind, number) for kind, number in sorted(attributes["objects"].items(), key=lambda item: THINGS.index(item[0]))]
+    things = [
+        _count(kind, number)
+        for kind, number in sorted(attributes["objects"].items(), key=lambda item: THINGS.index(item[0]))
+    ]
     if attributes.get("traffic"):
         things.append("moving traffic")
     text = " ".join(words)
@@ -56,7 +71,13 @@ def attributes_of(text: str) -> dict:
     text = f" {re.sub(r'[^a-z ]', ' ', text.lower())} "
     text = re.sub(r" +", " ", text)
     found: dict = {}
-    tables = (("setting", _SETTING, SETTINGS), ("time", _TIME, TIMES), ("season", _SEASON, SEASONS), ("weather", _WEATHER, WEATHERS), ("viewpoint", _VIEW, VIEWPOINTS))
+    tables = (
+        ("setting", _SETTING, SETTINGS),
+        ("time", _TIME, TIMES),
+        ("season", _SEASON, SEASONS),
+        ("weather", _WEATHER, WEATHERS),
+        ("viewpoint", _VIEW, VIEWPOINTS),
+    )
     for name, phrases, order in tables:
         for word in order:
             if f" {phrases[word]} " in text:

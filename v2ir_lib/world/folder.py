@@ -44,14 +44,23 @@ def render_folder(
         get_camera(name)
     settings = {"seed": seed, "frames": frames, "cameras": list(cameras), "jpeg": jpeg}
     _claim(out, settings)
-    jobs = [(str(out), seed, index, frames, cameras, jpeg) for index in range(count) if not _note(out, index, frames - 1).exists()]
+    jobs = [
+        (str(out), seed, index, frames, cameras, jpeg)
+        for index in range(count)
+        if not _note(out, index, frames - 1).exists()
+    ]
     if jobs:
         workers = min(workers or os.cpu_count() or 1, len(jobs))
         bar = tqdm(total=count, initial=count - len(jobs), desc="rendering", unit="scene", disable=not progress)
         with bar, multiprocessing.get_context("spawn").Pool(workers, initializer=one_thread) as pool:
             for _ in pool.imap_unordered(_render_one, jobs):
                 bar.update()
-    records = [record for index in range(count) for frame in range(frames) for record in _records(out, index, frame, cameras, jpeg)]
+    records = [
+        record
+        for index in range(count)
+        for frame in range(frames)
+        for record in _records(out, index, frame, cameras, jpeg)
+    ]
     write_manifest(out / "manifest.csv", records)
     return records
 
@@ -60,7 +69,9 @@ def _claim(out: Path, settings: dict) -> None:
     path = out / "world.json"
     if path.exists():
         if (found := json.loads(path.read_text())) != settings:
-            raise UserError(f"{out} holds another world ({found}): choose an empty folder, or the same settings to continue")
+            raise UserError(
+                f"{out} holds another world ({found}): choose an empty folder, or the same settings to continue"
+            )
     elif out.is_dir() and any(out.iterdir()):
         raise UserError(f"{out} is not empty and holds no world.json: choose an empty folder")
     write_json(path, settings)
@@ -91,7 +102,9 @@ def save_scene(out: Path, index: int, frame: int, rendered: Rendered, cameras: t
     pictures[f"visible/{stem}.{'jpg' if jpeg else 'png'}"] = rendered.visible
     for name, picture in pictures.items():
         with atomic_path(out / name) as temporary:
-            Image.fromarray(picture).save(temporary, **({"quality": 90} if name.endswith("jpg") else {"optimize": True}))
+            Image.fromarray(picture).save(
+                temporary, **({"quality": 90} if name.endswith("jpg") else {"optimize": True})
+            )
     write_json(_note(out, index, frame), {"caption": rendered.caption, **rendered.spec})
 
 

@@ -31,7 +31,10 @@ class Ground:
 def noise_tile(seed: int, size: int = 256) -> np.ndarray:
     """Smooth noise with zero mean, unit deviation and all scales down to a pixel, (size, size), periodic."""
     rng = np.random.default_rng(seed)
-    total = sum(weight * _unit(gaussian_filter(rng.standard_normal((size, size)), sigma, mode="wrap")) for sigma, weight in ((12, 1.0), (4, 0.7), (1, 0.5)))
+    total = sum(
+        weight * _unit(gaussian_filter(rng.standard_normal((size, size)), sigma, mode="wrap"))
+        for sigma, weight in ((12, 1.0), (4, 0.7), (1, 0.5))
+    )
     return _unit(total)
 
 

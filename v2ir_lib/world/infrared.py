@@ -51,17 +51,23 @@ def _reflective(scene: Scene, light: Light, trace: Trace, surfaces: Surfaces, ba
     shiny = surfaces.finish >= 2
     if shiny.any():
         share = schlick(surfaces, trace.rays, 0.05)
-        radiance = np.where(shiny, radiance * (1 - share) + share * sky / np.pi * openness(surfaces, open_sky), radiance)
+        radiance = np.where(
+            shiny, radiance * (1 - share) + share * sky / np.pi * openness(surfaces, open_sky), radiance
+        )
     if index == 0:
         radiance = radiance + surfaces.glow[..., 3] * 6.0
     elif scene.halogen:
-        radiance = radiance + surfaces.glow[..., 3] * 6.0  # an incandescent filament is as bright in SWIR; an LED is dark
+        radiance = (
+            radiance + surfaces.glow[..., 3] * 6.0
+        )  # an incandescent filament is as bright in SWIR; an LED is dark
     radiance = np.where(surfaces.sky, zenith, radiance)
     through = np.exp(-HAZE[band] * light.extinction * np.minimum(trace.distance, 2000.0))
     return radiance * through + (1 - through) * (sky / np.pi * 1.1 + lamp * 0.05)
 
 
-def _thermal(scene: Scene, light: Light, trace: Trace, surfaces: Surfaces, kelvin: np.ndarray, band: str, index: int) -> np.ndarray:
+def _thermal(
+    scene: Scene, light: Light, trace: Trace, surfaces: Surfaces, kelvin: np.ndarray, band: str, index: int
+) -> np.ndarray:
     open_sky = finer(trace.sky)
     air = band_radiance(band, scene.air + ZERO_CELSIUS)
     around = band_radiance(band, scene.air + 2.0 + ZERO_CELSIUS)

@@ -66,7 +66,11 @@ def _ends(rng, looks: tuple, low: float = 8, high: float = 22) -> list[dict]:
 
 def _lamp_rows(rng, *sides: float) -> list[tuple]:
     pitch, start = rng.uniform(14, 20), rng.uniform(5, 11)
-    return [(side, round(float(start + k * pitch), 2), 0.0 if side < 0 else float(np.pi)) for side in sides for k in range(3)]
+    return [
+        (side, round(float(start + k * pitch), 2), 0.0 if side < 0 else float(np.pi))
+        for side in sides
+        for k in range(3)
+    ]
 
 
 def _along(rng) -> float:
@@ -171,7 +175,17 @@ def _campus(rng) -> Plan:
     looks = ("office", "brick", "concrete")
     wall = rng.uniform(16, 22)
     buildings = _row(rng, wall, 14, (9, 18), 10, False, looks) + _row(rng, -wall, 14, (9, 18), 10, False, looks)
-    hall = dict(x=0.0, y=far + 20, yaw=0.0, wide=34.0, deep=12.0, tall=round(float(rng.uniform(10, 18)), 2), gable=False, look=str(rng.choice(looks)), front=0.0)
+    hall = dict(
+        x=0.0,
+        y=far + 20,
+        yaw=0.0,
+        wide=34.0,
+        deep=12.0,
+        tall=round(float(rng.uniform(10, 18)), 2),
+        gable=False,
+        look=str(rng.choice(looks)),
+        front=0.0,
+    )
     return Plan("campus", regions, 0.8, half - 0.5, walk, green, None, None, 0.0, (4, 11), [*buildings, hall],
                 _lamp_rows(rng, -half - 0.5, half + 0.5), ("bench", "bench", "bin", "sign", "statue"))  # fmt: skip
 
@@ -245,12 +259,16 @@ def _parking(rng) -> Plan:
     def green(rng):
         return float(rng.choice([-1, 1])) * rng.uniform(17, 24), rng.uniform(5, 60), _any_yaw(rng)
 
-    buildings = _row(rng, 27, 16, (6, 10), 6, False, ("metal", "concrete", "office")) + _ends(rng, ("metal", "office", "concrete"), 6, 14)
+    buildings = _row(rng, 27, 16, (6, 10), 6, False, ("metal", "concrete", "office")) + _ends(
+        rng, ("metal", "office", "concrete"), 6, 14
+    )
     return Plan("parking", regions, aisle * 0.5, 10.2, walk, green, drive, park, 5.0, (2, 7), buildings,
                 _lamp_rows(rng, -10.4, 10.4), ("bin", "sign", "container"))  # fmt: skip
 
 
-_MAKERS = dict(street=_street, residential=_residential, campus=_campus, park=_park, waterside=_waterside, parking=_parking)
+_MAKERS = dict(
+    street=_street, residential=_residential, campus=_campus, park=_park, waterside=_waterside, parking=_parking
+)
 
 
 def plan_for(setting: str, rng: np.random.Generator) -> Plan:

@@ -45,7 +45,10 @@ def light_of(scene: Scene) -> Light:
 def clouds(scene: Scene, directions: np.ndarray) -> np.ndarray:
     """How much cloud lies in each direction, 0 … 1, (…,) for (…, 3)."""
     rng = np.random.default_rng([scene.seed, scene.index, 77])
-    tile = gaussian_filter(rng.standard_normal((128, 128)), 5, mode="wrap") * 8 + gaussian_filter(rng.standard_normal((128, 128)), 2, mode="wrap") * 2.2
+    tile = (
+        gaussian_filter(rng.standard_normal((128, 128)), 5, mode="wrap") * 8
+        + gaussian_filter(rng.standard_normal((128, 128)), 2, mode="wrap") * 2.2
+    )
     height = np.maximum(directions[..., 2], 0.03)
     u, v = directions[..., 0] / height * 9, directions[..., 1] / height * 9
     cover = {"clear": -0.45, "overcast": 1.2, "fog": 2.0, "rain": 0.7}[scene.weather] + rng.uniform(-0.3, 0.3)
@@ -92,5 +95,10 @@ def reflected_light(scene: Scene, light: Light, band: str) -> tuple[float, float
     hour = {"day": 1.0, "dusk": 0.18, "night": 0.004}[scene.time]
     if band == "swir" and scene.time == "night":
         hour = 0.02  # airglow
-    lamp = {"nir": 0.075 if scene.halogen else 0.010, "swir": 0.075 if scene.halogen else 0.004, "mwir": 0.0, "lwir": 0.0}[band]
+    lamp = {
+        "nir": 0.075 if scene.halogen else 0.010,
+        "swir": 0.075 if scene.halogen else 0.004,
+        "mwir": 0.0,
+        "lwir": 0.0,
+    }[band]
     return sun, SUN[band] * (scattered + grey) * hour, SUN[band] * lamp

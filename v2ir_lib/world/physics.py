@@ -13,7 +13,12 @@ LIGHT = 2.99792458e8  # m/s
 BOLTZMANN = 1.380649e-23  # J/K
 ZERO_CELSIUS = 273.15  # K
 
-WAVELENGTHS = {"nir": (0.75e-6, 1.0e-6), "swir": (1.0e-6, 1.7e-6), "mwir": (3e-6, 5e-6), "lwir": (8e-6, 14e-6)}  # metres
+WAVELENGTHS = {
+    "nir": (0.75e-6, 1.0e-6),
+    "swir": (1.0e-6, 1.7e-6),
+    "mwir": (3e-6, 5e-6),
+    "lwir": (8e-6, 14e-6),
+}  # metres
 
 # Sunlight at the ground, perpendicular to the beam, W/m² in each band: what gives the radiances reflected at ρ = 0.1
 # (7.8, 8.3, 0.69, 0.05 W/m²/sr) when multiplied by ρ/π.

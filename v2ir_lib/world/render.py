@@ -47,7 +47,9 @@ def render_scene(scene: Scene, visible: bool = True, infrared: bool = True) -> R
     instances, shown = _number(surfaces.instance[::2, ::2], assembly.instances)
     attributes = attributes_of_scene(scene, shown)
     spec = {**scene.as_dict(), "attributes": attributes, "instances": shown}
-    return Rendered(picture, radiance, kelvin, instances, surfaces.kind[::2, ::2].astype(np.uint8), caption_of(attributes), spec)
+    return Rendered(
+        picture, radiance, kelvin, instances, surfaces.kind[::2, ::2].astype(np.uint8), caption_of(attributes), spec
+    )
 
 
 def _number(instance: np.ndarray, things: tuple[dict, ...]) -> tuple[np.ndarray, list[dict]]:
@@ -57,5 +59,7 @@ def _number(instance: np.ndarray, things: tuple[dict, ...]) -> tuple[np.ndarray,
     large = sorted(large, key=lambda k: (-pixels[k], k))[:255]
     table = np.zeros(len(things) + 1, dtype=np.uint8)
     table[large] = np.arange(1, len(large) + 1)
-    shown = [{"kind": things[k - 1]["kind"], "pixels": int(pixels[k]), "state": things[k - 1].get("state")} for k in large]
+    shown = [
+        {"kind": things[k - 1]["kind"], "pixels": int(pixels[k]), "state": things[k - 1].get("state")} for k in large
+    ]
     return table[instance], shown

@@ -14,7 +14,14 @@ PAINTS = (  # sRGB, the colours that cars are sold in, and a few that people wea
 CLOTHES = (
     (40, 42, 50), (170, 40, 40), (40, 80, 150), (220, 215, 205), (200, 150, 40), (60, 110, 70), (110, 70, 120), (30, 30, 32),
 )  # fmt: skip
-SPEED = {"car": 9.0, "bus": 7.0, "truck": 7.0, "bicycle": 4.0, "person": 1.3, "animal": 0.8}  # m/s, movers in a sequence
+SPEED = {
+    "car": 9.0,
+    "bus": 7.0,
+    "truck": 7.0,
+    "bicycle": 4.0,
+    "person": 1.3,
+    "animal": 0.8,
+}  # m/s, movers in a sequence
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,9 @@ def _camera(viewpoint: str, plan: Plan, rng: np.random.Generator) -> Camera:
         height, x = rng.uniform(24, 38), plan.lane * rng.uniform(-1, 1)
         return Camera((x, rng.uniform(6, 16), height), (x + rng.uniform(-3, 3), 26.0, 0.0), rng.uniform(46, 56))
     x = rng.uniform(-1, 1) * abs(plan.walk_side)
-    return Camera((x, 0.0, rng.uniform(1.5, 1.75)), (rng.uniform(-2.5, 2.5), 14.0, rng.uniform(0.7, 1.3)), rng.uniform(48, 60))
+    return Camera(
+        (x, 0.0, rng.uniform(1.5, 1.75)), (rng.uniform(-2.5, 2.5), 14.0, rng.uniform(0.7, 1.3)), rng.uniform(48, 60)
+    )
 
 
 def _furnish(crowd: Crowd, plan: Plan, drawn: dict) -> None:
@@ -173,7 +182,9 @@ def _furnish(crowd: Crowd, plan: Plan, drawn: dict) -> None:
     conifers = rng.random() < 0.3
     for _ in range(rng.integers(*plan.trees)):
         kind = "conifer" if rng.random() < (0.8 if conifers else 0.15) else "broadleaf"
-        crowd.add("tree", plan.green, 1.6, anywhere=rng.random() < 0.3, shape=kind, height=round(float(rng.uniform(4, 9)), 2))
+        crowd.add(
+            "tree", plan.green, 1.6, anywhere=rng.random() < 0.3, shape=kind, height=round(float(rng.uniform(4, 9)), 2)
+        )
     for _ in range(rng.integers(0, 5)):
         crowd.add("bush", plan.green, 0.8, anywhere=True)
     for kind in plan.furniture:
@@ -194,7 +205,9 @@ def _populate(crowd: Crowd, plan: Plan, drawn: dict) -> None:
         elif heavy < 0.55:
             crowd.add("truck", plan.drive, 4.0, state="driven", moving=True, colour=paint)
         for _ in range(rng.poisson(1.3 * busy)):
-            crowd.add("car", plan.drive, 2.4, state="driven", moving=True, colour=paint, body=lambda: int(rng.integers(4)))
+            crowd.add(
+                "car", plan.drive, 2.4, state="driven", moving=True, colour=paint, body=lambda: int(rng.integers(4))
+            )
     if plan.park is not None:
         for _ in range(rng.poisson(plan.parked)):
             state = "just parked" if rng.random() < 0.35 else "cold"
@@ -204,7 +217,15 @@ def _populate(crowd: Crowd, plan: Plan, drawn: dict) -> None:
         if rng.random() < 0.45:
             crowd.add("ghost", plan.park, 2.3)
     for _ in range(rng.poisson(2.6 * busy)):
-        crowd.add("person", plan.walk, 0.6, moving=bool(rng.random() < 0.7), top=cloth, trousers=cloth, height=lambda: round(float(rng.uniform(1.55, 1.9)), 2))
+        crowd.add(
+            "person",
+            plan.walk,
+            0.6,
+            moving=bool(rng.random() < 0.7),
+            top=cloth,
+            trousers=cloth,
+            height=lambda: round(float(rng.uniform(1.55, 1.9)), 2),
+        )
     for _ in range(rng.poisson(0.8 if plan.setting in ("campus", "residential", "park", "waterside") else 0.5)):
         ridden = bool(rng.random() < 0.5)
         crowd.add("bicycle", plan.walk, 1.0, moving=ridden, ridden=ridden, colour=paint, top=cloth, trousers=cloth)

@@ -37,7 +37,9 @@ def surfaces_of(scene: Scene, assembly: Assembly, trace: Trace) -> Surfaces:
     face, parts = trace.face, assembly.parts
     sky = face < 0
     row = assembly.part[np.maximum(face, 0)]
-    grain = (np.maximum(face, 0).astype(np.int64) * 2654435761 % 1024).astype(np.float32) / 512 - 1  # one value a face, −1 … 1
+    grain = (np.maximum(face, 0).astype(np.int64) * 2654435761 % 1024).astype(
+        np.float32
+    ) / 512 - 1  # one value a face, −1 … 1
     jitter = (1 + parts.jitter[row] * grain)[..., None]
     result = Surfaces(
         sky=sky,

@@ -29,7 +29,12 @@ def _wall_windows(thing: dict, rng, x0: float, x1: float, place) -> tuple[list, 
     for row in range(rows):
         for column in range(columns):
             u, z = start + column * pitch_u, 0.95 + row * pitch_z
-            corners = [place(u - wide / 2, z), place(u + wide / 2, z), place(u + wide / 2, z + high), place(u - wide / 2, z + high)]
+            corners = [
+                place(u - wide / 2, z),
+                place(u + wide / 2, z),
+                place(u + wide / 2, z + high),
+                place(u - wide / 2, z + high),
+            ]
             (lit if rng.random() < 0.3 else dark).append(meshes.quad(corners))
     return dark, lit
 
@@ -55,15 +60,33 @@ def building(thing: dict, air: float, lights_on: bool) -> list[Part]:
         parts.append(Part(meshes.join(*dark), "glass", "window"))
     if lit:
         glow = (warmth, warmth * 0.74, warmth * 0.4) if lights_on else (0, 0, 0)
-        parts.append(Part(meshes.join(*lit), "glass", "window", extra=4.0 if air < 10 else 0.0, glow=glow, glow_nir=0.03 * bool(lights_on)))
+        parts.append(
+            Part(
+                meshes.join(*lit),
+                "glass",
+                "window",
+                extra=4.0 if air < 10 else 0.0,
+                glow=glow,
+                glow_nir=0.03 * bool(lights_on),
+            )
+        )
     if thing["gable"]:
         rise = rng.uniform(1.6, 2.8)
         outline = np.array([(-deep / 2 - 0.3, tall), (deep / 2 + 0.3, tall), (0, tall + rise)])
         roof = ((120, 70, 55), (82, 82, 86), (100, 84, 72))[rng.integers(3)]
         parts.append(Part(meshes.extrude(outline, wide + 0.5), "roof", "building", roof))
-        parts.append(Part(meshes.move(meshes.box(0.6, 0.6, 1.4), (wide * 0.2, 0, tall + rise * 0.5)), "brick", "building"))
+        parts.append(
+            Part(meshes.move(meshes.box(0.6, 0.6, 1.4), (wide * 0.2, 0, tall + rise * 0.5)), "brick", "building")
+        )
     else:
-        parts.append(Part(meshes.move(meshes.box(wide + 0.3, deep + 0.3, 0.35), (0, 0, tall)), "concrete", "building", (120, 118, 114)))
+        parts.append(
+            Part(
+                meshes.move(meshes.box(wide + 0.3, deep + 0.3, 0.35), (0, 0, tall)),
+                "concrete",
+                "building",
+                (120, 118, 114),
+            )
+        )
         unit = meshes.move(meshes.box(2.0, 1.6, 1.2), (wide * 0.2, 0, tall + 0.3))
         parts.append(Part(unit, "aluminium", "building"))
     return parts
@@ -124,7 +147,10 @@ def _branch(bars: list, rng, start, direction, length: float, radius: float, dep
 def bush(thing: dict, air: float, lights_on: bool, winter: bool = False) -> list[Part]:
     """A low round shrub."""
     rng = np.random.default_rng(thing["seed"])
-    clumps = [meshes.move(meshes.blob(rng.uniform(0.4, 0.7), rng), (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), 0.35)) for _ in range(4)]
+    clumps = [
+        meshes.move(meshes.blob(rng.uniform(0.4, 0.7), rng), (rng.uniform(-0.5, 0.5), rng.uniform(-0.5, 0.5), 0.35))
+        for _ in range(4)
+    ]
     colour = (104, 88, 66) if winter else (62, 96, 46)
     return [Part(meshes.join(*clumps), "bark" if winter else "foliage", "tree", colour, jitter=0.25)]
 
@@ -134,7 +160,10 @@ def furniture(thing: dict, air: float, lights_on: bool) -> list[Part]:
     kind = thing["kind"]
     bar = meshes.between
     if kind == "bench":
-        seat = meshes.join(meshes.move(meshes.box(1.6, 0.45, 0.06), (0, 0, 0.44)), meshes.move(meshes.box(1.6, 0.06, 0.4), (0, -0.22, 0.55)))
+        seat = meshes.join(
+            meshes.move(meshes.box(1.6, 0.45, 0.06), (0, 0, 0.44)),
+            meshes.move(meshes.box(1.6, 0.06, 0.4), (0, -0.22, 0.55)),
+        )
         feet = meshes.join(*(meshes.move(meshes.box(0.08, 0.4, 0.44), (x, 0, 0)) for x in (-0.7, 0.7)))
         return [Part(seat, "wood", "furniture"), Part(feet, "steel", "furniture", (60, 60, 62))]
     if kind == "bin":
@@ -148,10 +177,19 @@ def furniture(thing: dict, air: float, lights_on: bool) -> list[Part]:
             Part(meshes.move(meshes.box(0.8, 0.02, 0.8), (0, -0.04, 2.02)), "paint", "furniture", colour),
         ]
     if kind == "container":
-        return [Part(meshes.box(2.4, 5.8, 2.5), "steel", "furniture", ((130, 60, 44), (46, 84, 120), (70, 104, 76))[thing["seed"] % 3])]
+        return [
+            Part(
+                meshes.box(2.4, 5.8, 2.5),
+                "steel",
+                "furniture",
+                ((130, 60, 44), (46, 84, 120), (70, 104, 76))[thing["seed"] % 3],
+            )
+        ]
     if kind == "statue":
         block = meshes.box(1.0, 1.0, 1.2)
         figure = meshes.move(meshes.ellipsoid(0.32, 0.28, 0.95, 2), (0, 0, 2.0))
         return [Part(block, "concrete", "furniture"), Part(figure, "steel", "furniture", (84, 96, 84))]
-    rails = [bar((-2, 0, z), (2, 0, z), 0.04, 5) for z in (0.5, 1.0)] + [bar((x, 0, 0), (x, 0, 1.05), 0.05, 5) for x in (-2, -1, 0, 1, 2)]
+    rails = [bar((-2, 0, z), (2, 0, z), 0.04, 5) for z in (0.5, 1.0)] + [
+        bar((x, 0, 0), (x, 0, 1.05), 0.05, 5) for x in (-2, -1, 0, 1, 2)
+    ]
     return [Part(meshes.join(*rails), "wood" if kind == "fence" else "aluminium", "furniture")]

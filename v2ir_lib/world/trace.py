@@ -79,8 +79,16 @@ class Tracer:
         return mesh
 
     def _sensor(self, camera: Camera, side: int, samples: int, sampler: str = "independent"):
-        view = self.transform().look_at(origin=list(map(float, camera.origin)), target=list(map(float, camera.target)), up=[0.0, 0.0, 1.0])
-        film = {"type": "hdrfilm", "width": side, "height": side, "rfilter": {"type": "box"}, "pixel_format": "luminance"}
+        view = self.transform().look_at(
+            origin=list(map(float, camera.origin)), target=list(map(float, camera.target)), up=[0.0, 0.0, 1.0]
+        )
+        film = {
+            "type": "hdrfilm",
+            "width": side,
+            "height": side,
+            "rfilter": {"type": "box"},
+            "pixel_format": "luminance",
+        }
         return self.mi.load_dict({
             "type": "perspective", "fov": float(camera.fov), "to_world": view, "film": film, "near_clip": 0.05, "far_clip": 1e4,
             "sampler": {"type": sampler, "sample_count": samples},
@@ -91,14 +99,20 @@ class Tracer:
 
     def _light(self, samples: int, seed: int, **emitters) -> np.ndarray:
         """Radiance of the white scene under these emitters, first bounce only, (SIDE, SIDE)."""
-        integrator = self.mi.load_dict({"type": "direct", "emitter_samples": 1, "bsdf_samples": 0, "hide_emitters": True})
+        integrator = self.mi.load_dict(
+            {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0, "hide_emitters": True}
+        )
         sensor = self._sensor(self.camera, SIDE, samples, "multijitter")
-        return np.array(self.mi.render(self._scene(**emitters), sensor=sensor, integrator=integrator, seed=seed))[..., 0]
+        return np.array(self.mi.render(self._scene(**emitters), sensor=sensor, integrator=integrator, seed=seed))[
+            ..., 0
+        ]
 
     def faces(self, camera: Camera, side: int) -> tuple[np.ndarray, np.ndarray]:
         """The face that each ray meets first (−1: none) and its distance in metres, both (side, side)."""
         integrator = self.mi.load_dict({"type": "aov", "aovs": "face:prim_index,distance:depth"})
-        image = np.array(self.mi.render(self._scene(), sensor=self._sensor(camera, side, 1), integrator=integrator, seed=0))
+        image = np.array(
+            self.mi.render(self._scene(), sensor=self._sensor(camera, side, 1), integrator=integrator, seed=0)
+        )
         face, distance = image[..., -2].round().astype(np.int32), image[..., -1]
         return np.where(distance > 0, face, -1), np.where(distance > 0, distance, np.inf)
 
@@ -107,7 +121,11 @@ class Tracer:
         if elevation <= 0:
             return np.zeros((SIDE, SIDE), dtype=np.float32)
         towards = sun_direction(elevation, azimuth)
-        sun = {"type": "directional", "direction": [float(-v) for v in towards], "irradiance": {"type": "rgb", "value": float(np.pi)}}
+        sun = {
+            "type": "directional",
+            "direction": [float(-v) for v in towards],
+            "irradiance": {"type": "rgb", "value": float(np.pi)},
+        }
         return self._light(4, 1, sun=sun)
 
     def sky(self) -> np.ndarray:
@@ -122,10 +140,22 @@ class Tracer:
         for number, light in enumerate(lights):
             intensity = {"type": "rgb", "value": float(light.power * LAMP_INTENSITY * np.pi)}
             if light.towards is None:
-                emitters[f"light{number}"] = {"type": "point", "position": list(map(float, light.at)), "intensity": intensity}
+                emitters[f"light{number}"] = {
+                    "type": "point",
+                    "position": list(map(float, light.at)),
+                    "intensity": intensity,
+                }
             else:
-                view = self.transform().look_at(origin=list(map(float, light.at)), target=list(map(float, light.towards)), up=[0.0, 0.0, 1.0])
-                emitters[f"light{number}"] = {"type": "spot", "to_world": view, "intensity": intensity, "cutoff_angle": 34.0, "beam_width": 14.0}
+                view = self.transform().look_at(
+                    origin=list(map(float, light.at)), target=list(map(float, light.towards)), up=[0.0, 0.0, 1.0]
+                )
+                emitters[f"light{number}"] = {
+                    "type": "spot",
+                    "to_world": view,
+                    "intensity": intensity,
+                    "cutoff_angle": 34.0,
+                    "beam_width": 14.0,
+                }
         return self._light(9, 3, **emitters)
 
 

@@ -27,7 +27,9 @@ def _wheels(kind: str, axles: tuple, half: float, radius: float, extra: float) -
     spots = [(side * (half - 0.1), axle, 0.0) for side in (-1, 1) for axle in axles]
     return [
         Part(meshes.join(*(meshes.move(wheel, spot) for spot in spots)), "tyre", kind, extra=extra),
-        Part(meshes.join(*(meshes.move(hub, spot) for spot in spots)), "steel", kind, (150, 150, 152), extra=extra * 1.5),
+        Part(
+            meshes.join(*(meshes.move(hub, spot) for spot in spots)), "steel", kind, (150, 150, 152), extra=extra * 1.5
+        ),
     ]
 
 
@@ -35,8 +37,23 @@ def _lights(kind: str, half: float, front: float, back: float, height: float, on
     lamp = meshes.box(0.3, 0.06, 0.16)
     pair = lambda y: meshes.join(*(meshes.move(lamp, (side * (half - 0.25), y, height)) for side in (-1, 1)))  # noqa: E731
     return [
-        Part(pair(front), "lamp", kind, (235, 235, 230), extra=6.0 if on else 0.0, glow=(9.0, 8.6, 7.5) if on else (0, 0, 0), glow_nir=4.0 if on else 0),
-        Part(pair(back), "lamp", kind, (150, 20, 20), extra=2.0 if on else 0.0, glow=(2.6, 0.12, 0.08) if on else (0, 0, 0)),
+        Part(
+            pair(front),
+            "lamp",
+            kind,
+            (235, 235, 230),
+            extra=6.0 if on else 0.0,
+            glow=(9.0, 8.6, 7.5) if on else (0, 0, 0),
+            glow_nir=4.0 if on else 0,
+        ),
+        Part(
+            pair(back),
+            "lamp",
+            kind,
+            (150, 20, 20),
+            extra=2.0 if on else 0.0,
+            glow=(2.6, 0.12, 0.08) if on else (0, 0, 0),
+        ),
     ]
 
 
@@ -51,7 +68,14 @@ def car(thing: dict, air: float, lights_on: bool) -> list[Part]:
     low, high = body[-1], body[2]
     nose = [point for point in body if point[0] > 0 and point[1] > 0.5]
     start, end = max(nose, key=lambda p: p[1]), min(nose, key=lambda p: p[1])
-    plate = meshes.quad([(-0.62, start[0], start[1] + 0.012), (0.62, start[0], start[1] + 0.012), (0.62, end[0] - 0.05, end[1] + 0.03), (-0.62, end[0] - 0.05, end[1] + 0.03)])
+    plate = meshes.quad(
+        [
+            (-0.62, start[0], start[1] + 0.012),
+            (0.62, start[0], start[1] + 0.012),
+            (0.62, end[0] - 0.05, end[1] + 0.03),
+            (-0.62, end[0] - 0.05, end[1] + 0.03),
+        ]
+    )
     grille = meshes.move(meshes.box(width * 0.55, 0.04, 0.26), (0, half_length, 0.36))
     roof = [house[2], house[3], (house[3][0] + 0.05, house[3][1] + 0.05), (house[2][0] - 0.05, house[2][1] + 0.05)]
     roof = [roof[1], roof[0], roof[3], roof[2]]
@@ -62,14 +86,22 @@ def car(thing: dict, air: float, lights_on: bool) -> list[Part]:
         Part(meshes.extrude(np.array(roof), width * 0.84), "paint", kind, colour),
         Part(plate, "paint", kind, colour, **hot),
         Part(grille, "tyre", kind, (24, 24, 26), **({"celsius": bonnet + 4} if driven else hot)),
-        *_wheels(kind, (-half_length * 0.62, half_length * 0.62), width / 2, 0.32, 10.0 if driven else 4.0 if warm else 0.0),
-        *_lights(kind, width / 2, half_length + 0.01, -half_length - 0.01, (low[1] + high[1]) / 2 - 0.22, driven and lights_on),
+        *_wheels(
+            kind, (-half_length * 0.62, half_length * 0.62), width / 2, 0.32, 10.0 if driven else 4.0 if warm else 0.0
+        ),
+        *_lights(
+            kind,
+            width / 2,
+            half_length + 0.01,
+            -half_length - 0.01,
+            (low[1] + high[1]) / 2 - 0.22,
+            driven and lights_on,
+        ),
     ]
     pipe = meshes.move(meshes.tilt(meshes.cylinder(0.06, 0.2, 6), np.pi / 2), (width * 0.28, -half_length + 0.05, 0.26))
     muffler = meshes.move(meshes.box(0.5, 0.5, 0.14), (width * 0.2, -half_length + 0.5, 0.2))
-    if driven or warm:
-        parts.append(Part(pipe, "exhaust", kind, celsius=45 if driven else 30))
-        parts.append(Part(muffler, "exhaust", kind, celsius=150 if driven else 60))
+    heat = (45.0, 150.0) if driven else (30.0, 60.0) if warm else (None, None)
+    parts += [Part(pipe, "exhaust", kind, celsius=heat[0]), Part(muffler, "exhaust", kind, celsius=heat[1])]
     return parts
 
 
@@ -78,7 +110,9 @@ def bus(thing: dict, air: float, lights_on: bool) -> list[Part]:
     colour, kind = tuple(thing["colour"]), "bus"
     colour = colour if max(colour) > 90 else (190, 60, 40)
     band = lambda x, y, z, w, d, h: meshes.move(meshes.box(w, d, h), (x, y, z))  # noqa: E731
-    windows = meshes.join(*(band(side * 1.24, -4.4 + 1.75 * k, 1.35, 0.06, 1.5, 0.95) for side in (-1, 1) for k in range(6)))
+    windows = meshes.join(
+        *(band(side * 1.24, -4.4 + 1.75 * k, 1.35, 0.06, 1.5, 0.95) for side in (-1, 1) for k in range(6))
+    )
     screens = meshes.join(band(0, 5.5, 1.2, 2.2, 0.06, 1.35), band(0, -5.5, 1.7, 2.1, 0.06, 0.7))
     glow = (0.16, 0.14, 0.1) if lights_on else (0, 0, 0)
     return [
@@ -116,7 +150,11 @@ def bicycle(thing: dict, air: float, lights_on: bool) -> list[Part]:
     wheels = meshes.join(*(meshes.move(meshes.ring(0.34, 0.03), (0, y, 0)) for y in (-0.52, 0.52)))
     joints = [(0, -0.52, 0.34), (0, -0.15, 0.85), (0, 0.38, 0.86), (0, 0.0, 0.3), (0, 0.52, 0.34)]
     pairs = [(0, 1), (1, 2), (2, 3), (3, 1), (0, 3), (2, 4)]
-    frame = meshes.join(*(meshes.between(joints[a], joints[b], 0.032, 5) for a, b in pairs), meshes.between((-0.27, 0.36, 1.0), (0.27, 0.36, 1.0), 0.025, 5), meshes.between((0, 0.36, 0.84), (0, 0.36, 1.0), 0.025, 5))
+    frame = meshes.join(
+        *(meshes.between(joints[a], joints[b], 0.032, 5) for a, b in pairs),
+        meshes.between((-0.27, 0.36, 1.0), (0.27, 0.36, 1.0), 0.025, 5),
+        meshes.between((0, 0.36, 0.84), (0, 0.36, 1.0), 0.025, 5),
+    )
     saddle = meshes.move(meshes.box(0.14, 0.26, 0.06), (0, -0.18, 0.9))
     parts = [
         Part(wheels, "tyre", "bicycle", extra=1.5 if thing["ridden"] else 0.0),

@@ -91,7 +91,10 @@ def visible_picture(scene: Scene, radiance: np.ndarray) -> np.ndarray:
     gain = float(np.clip(0.22 / max(key, 1e-4), low, high))
     exposed = radiance * gain
     bright = np.minimum(np.maximum(exposed - 1.0, 0), 30.0)
-    bloom = sum(weight * gaussian_filter(bright, (sigma, sigma, 0)) for sigma, weight in ((1.2, 0.35), (4.0, 0.22), (11.0, 0.10)))
+    bloom = sum(
+        weight * gaussian_filter(bright, (sigma, sigma, 0))
+        for sigma, weight in ((1.2, 0.35), (4.0, 0.22), (11.0, 0.10))
+    )
     exposed = exposed + bloom
     rng = np.random.default_rng([scene.seed, scene.index, scene.frame, 1])
     electrons = 9000.0 / gain  # that saturate a pixel at this gain
