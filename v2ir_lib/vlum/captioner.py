@@ -43,7 +43,7 @@ def describe(
     Beam search, so the same picture always gets the same words. With `nucleus_seed` it samples (p = 0.9, at least 5
     tokens) as the released code does, from that seed; the global random state is left as it was.
     """
-    pixels = processor.image_processor(images=list(images), return_tensors="pt").pixel_values
+    pixels = processor.image_processor(images=[np.array(image) for image in images], return_tensors="pt").pixel_values
     pixels = pixels.to(captioner.device, captioner.dtype)
     if nucleus_seed is None:
         tokens = captioner.generate(pixel_values=pixels, max_new_tokens=max_tokens, num_beams=beams, do_sample=False)

@@ -13,7 +13,7 @@ def make_prompt(caption: str, template: str = TEMPLATE) -> str:
 
 
 def fit_prompt(prompt: str, tokenizer: CLIPTokenizer) -> str:
-    """What the text encoder can read of a prompt: all, or, with a warning, up to the last token that fits.
+    """What the text encoder can read of a prompt: all, or, with a warning, the words that fit.
 
     The limit is `tokenizer.model_max_length`, start and end tokens included.
     """
@@ -24,4 +24,7 @@ def fit_prompt(prompt: str, tokenizer: CLIPTokenizer) -> str:
     if len(spans) <= room:
         return prompt
     warnings.warn(f"prompt of {len(spans)} tokens cut to the {room} that fit: {prompt[:60]}…", stacklevel=2)
-    return prompt[: spans[room - 1][1]]
+    end = spans[room - 1][1]
+    if prompt[end - 1 : end + 1].isalnum():  # in the middle of a word: its first half would be other tokens
+        return prompt[:end].rsplit(maxsplit=1)[0]
+    return prompt[:end]

@@ -1,0 +1,85 @@
+"""The segmentation map keeps boundaries and identity, whatever the order of the masks."""
+
+import numpy as np
+import pytest
+
+from v2ir_lib.vlum import segments
+
+
+@pytest.fixture
+def masks():
+    """A ground, a house on it, a window in the house, and a car; the upper rows are not covered. (4, 40, 60)"""
+    boxes = [(10, 40, 0, 60), (12, 30, 10, 30), (15, 20, 15, 20), (30, 38, 40, 55)]
+    found = np.zeros((4, 40, 60), bool)
+    for mask, (top, bottom, left, right) in zip(found, boxes, strict=True):
+        mask[top:bottom, left:right] = True
+    return found
+
+
+def test_label_map_paints_large_ones_first(masks):
+    labels = segments.label_map(masks)
+    assert labels[5, 5] == 0 and labels[11, 5] == 1, "uncovered; the ground"
+    assert labels[13, 12] == 2 and labels[35, 45] == 3 and labels[17, 17] == 4, "the window stays on its house"
+
+
+@pytest.mark.parametrize("kind", segments.RENDERINGS)
+def test_order_of_masks_does_not_matter(masks, kind):
+    picture = segments.render(masks, kind)
+    assert picture.dtype == np.uint8 and picture.shape == (40, 60, 3)
+    for seed in range(4):
+        shuffled = masks[np.random.default_rng(seed).permutation(4)]
+        assert np.array_equal(segments.render(shuffled, kind), picture)
+
+
+def test_order_does_not_matter_among_equal_areas():
+    masks = np.zeros((3, 8, 12), bool)
+    for k in range(3):
+        masks[k, 2:6, 4 * k : 4 * k + 4] = True
+    assert np.array_equal(segments.regions(masks[::-1]), segments.regions(masks))
+
+
+def test_regions_keep_identity(masks):
+    picture = segments.regions(masks)
+    inside = [picture[5, 5], picture[11, 5], picture[14, 12], picture[33, 45], picture[17, 17]]
+    assert len({tuple(colour) for colour in inside}) == 5
+    assert not inside[0].any(), "uncovered is black"
+
+
+def test_regions_keep_boundaries(masks):
+    """Along each border runs a line much darker than both sides."""
+    picture = segments.regions(masks).astype(int)
+    edge = segments.boundaries(segments.label_map(masks))
+    assert edge[20, 9] and edge[11, 15] and edge[20, 29]
+    assert picture[edge].max() < 64 < picture[~edge & masks.any(0)].max(1).min()
+
+
+def test_union_is_what_the_release_draws_and_loses_it_all(masks):
+    union = segments.union(masks)
+    assert np.array_equal(union[..., 0] == 255, masks.any(0)) and set(np.unique(union)) == {0, 255}
+    assert len(np.unique(segments.regions(masks).reshape(-1, 3), axis=0)) > 2
+
+
+def test_colours_are_distinct_and_bright():
+    colours = np.array([segments.colour(rank) for rank in range(1, 65)])
+    distances = np.abs(colours[:, None] - colours[None]).max(2) + 255 * np.eye(64, dtype=int)
+    assert distances.min() >= 8 and colours.max(1).min() > 150
+    first = distances[:12, :12]
+    assert first.min() >= 40, "the large regions differ clearly"
+
+
+def test_no_masks_at_all():
+    none = np.zeros((0, 5, 6), bool)
+    for kind in segments.RENDERINGS:
+        assert segments.render(none, kind).shape == (5, 6, 3) and not segments.render(none, kind).any()
+
+
+def test_true_masks_draw_the_same_way(masks):
+    labels = segments.label_map(masks)
+    assert np.array_equal(segments.regions(segments.masks_of_labels(labels))[5, 5], [0, 0, 0])
+    assert len(segments.masks_of_labels(labels)) == 4
+    assert np.array_equal(segments.masks_of_labels(labels).any(0), labels > 0)
+
+
+def test_unknown_rendering(masks):
+    with pytest.raises(ValueError, match="choose one of"):
+        segments.render(masks, "heatmap")
