@@ -2,6 +2,7 @@
 
 import os
 import signal
+from itertools import pairwise
 
 import pytest
 import torch
@@ -121,7 +122,7 @@ def test_learning_rate_warms_up_and_falls():
     stage = Stage("x", nn.Linear(1, 1), None, None, 1000, 1, 2.0, warmup_steps=50)
     rates = [learning_rate_at(step, stage, 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(2 / 51) and max(rates) == pytest.approx(2.0) and rates.index(max(rates)) == 50
-    assert all(a > b for a, b in zip(rates[50:], rates[51:], strict=False)) and rates[-1] == pytest.approx(0.04, abs=1e-3)
+    assert all(a > b for a, b in pairwise(rates[50:])) and rates[-1] == pytest.approx(0.04, abs=1e-3)
     stage.schedule = "constant"
     assert learning_rate_at(999, stage, 1000) == 2.0
 

@@ -69,8 +69,9 @@ def _spread(values: np.ndarray) -> dict:
 def chosen_rightly(similar: np.ndarray, captions: list[str], choices: int, seed: int) -> float:
     """How often a picture's own caption wins among `choices`.
 
-    similar: (N, N), pictures × texts, a picture's own text on the diagonal. The others are drawn with all captions different. Of k captions equally similar at the top each counts 1/k, so a
-    model that cannot tell them apart scores chance. Fewer different captions than `choices`: `ValueError`.
+    similar: (N, N), pictures × texts, a picture's own text on the diagonal. The others are drawn with all captions
+    different. Of k captions equally similar at the top each counts 1/k, so a model that cannot tell them apart scores
+    chance. Fewer different captions than `choices`: `ValueError`.
     """
     first = {caption: number for number, caption in reversed(list(enumerate(captions)))}
     if len(first) < choices:
