@@ -9,7 +9,7 @@ import nbformat
 
 from v2ir_lib.files import atomic_path
 
-_THUMBNAIL = (300, 220)  # pixels, at most
+_THUMBNAIL = (450, 260)  # pixels, at most
 _SHOWN = 6  # thumbnails of one notebook
 
 _STYLE = """
@@ -31,7 +31,7 @@ h2 a { color: inherit; text-decoration: none; } h2 a:hover { text-decoration: un
 .small { color: var(--soft); font-size: .875rem; margin: .15rem 0 .6rem; } .small a { color: inherit; }
 .error { color: var(--bad); font-family: ui-monospace, monospace; font-size: .875rem; overflow-wrap: anywhere; }
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
-.pictures img { display: block; max-height: 170px; max-width: 100%; border-radius: 6px;
+.pictures img { display: block; max-height: 260px; max-width: 100%; border-radius: 6px;
   border: 1px solid var(--line); background: #fff; }
 table { border-collapse: collapse; font-size: .875rem; margin-top: .7rem; }
 td { border-top: 1px solid var(--line); padding: .2rem 1.2rem .2rem 0; vertical-align: top; overflow-wrap: anywhere; }
@@ -82,7 +82,9 @@ def pictures_of(executed: Path) -> list[bytes]:
 def _article(out: Path, outcome, title: str) -> str:
     pictures = pictures_of(out / f"{outcome.name}.ipynb")
     badge = "ok" if outcome.ok else "failed"
-    facts = f"{outcome.seconds:.0f} s · {outcome.peak_memory / 2**30:.1f} GB at most · {len(pictures)} pictures"
+    facts = (
+        f"{outcome.seconds:.0f} s · {outcome.peak_memory / 2**30:.1f} GB at most · {_count(len(pictures), 'picture')}"
+    )
     page, copy = f"{outcome.name}.html", f"{outcome.name}.ipynb"
     if (out / page).exists():
         title = f'<a href="{html.escape(page)}">{html.escape(title)}</a>'
@@ -104,6 +106,10 @@ def _article(out: Path, outcome, title: str) -> str:
         )
         parts.append(f"<table>{rows}</table>")
     return f"<article>{''.join(parts)}</article>"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _short(value: object) -> str:
