@@ -2,8 +2,15 @@
 
 import numpy as np
 import pytest
+from small_runs import small_unet
 
 from v2ir_lib.plm.cache import cached, chunks, fingerprint, weights_fingerprint
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """No test here reads or fills the real cache."""
+    monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -70,10 +77,10 @@ def test_fingerprints_tell_bytes_shapes_and_types_apart():
     assert fingerprint(a.reshape(2, 3).T) == fingerprint(np.ascontiguousarray(a.reshape(2, 3).T))
 
 
-def test_a_model_is_told_by_its_weights(make):
-    unet = make[2](4)
+def test_a_model_is_told_by_its_weights():
+    unet = small_unet(4)
     before = weights_fingerprint(unet)
-    assert before == weights_fingerprint(make[2](4)) != weights_fingerprint(make[2](4, seed=1))
+    assert before == weights_fingerprint(small_unet(4)) != weights_fingerprint(small_unet(4, seed=1))
     unet.conv_out.bias.data[0] += 1e-6
     assert weights_fingerprint(unet) != before
 

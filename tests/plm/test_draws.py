@@ -1,6 +1,7 @@
 """What is drawn depends on (seed, phase, step, global sample index) and on nothing else."""
 
 import torch
+from small_runs import small_data, small_phase
 
 from v2ir_lib.plm.draws import Batch, draw_batch, epoch_order
 
@@ -13,17 +14,17 @@ def joined(parts: list[Batch]) -> Batch:
     return Batch(**{name: torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])})
 
 
-def test_a_batch_is_the_same_however_it_is_shared_out(make):
-    phase = make[0]("phase2")
-    data = make[1](phase)
+def test_a_batch_is_the_same_however_it_is_shared_out():
+    phase = small_phase("phase2")
+    data = small_data(phase)
     whole = draw_batch(data, phase, seed=3, step=7)
     assert same(whole, joined([draw_batch(data, phase, 3, 7, [i]) for i in range(4)]))
     assert same(whole, joined([draw_batch(data, phase, 3, 7, part) for part in ([0, 1, 2], [3])]))
 
 
-def test_the_global_random_state_is_neither_read_nor_moved(make):
-    phase = make[0]("phase2")
-    data = make[1](phase)
+def test_the_global_random_state_is_neither_read_nor_moved():
+    phase = small_phase("phase2")
+    data = small_data(phase)
     torch.manual_seed(1)
     first = draw_batch(data, phase, 0, 0)
     state = torch.get_rng_state()
@@ -33,9 +34,9 @@ def test_the_global_random_state_is_neither_read_nor_moved(make):
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_every_part_of_the_key_matters(make):
-    phase, other = make[0]("phase2"), make[0]("phase3")
-    data = make[1](phase)
+def test_every_part_of_the_key_matters():
+    phase, other = small_phase("phase2"), small_phase("phase3")
+    data = small_data(phase)
     first = draw_batch(data, phase, 0, 0)
     for changed in (draw_batch(data, phase, 1, 0), draw_batch(data, phase, 0, 1), draw_batch(data, other, 0, 0)):
         assert not torch.equal(first.eps, changed.eps)
@@ -43,26 +44,26 @@ def test_every_part_of_the_key_matters(make):
     assert not torch.equal(first.eps, first.posterior_noise)
 
 
-def test_an_epoch_visits_every_scene_once(make):
+def test_an_epoch_visits_every_scene_once():
     order = [int(i) for i in epoch_order(0, "phase2", 0, 5)]
     assert sorted(order) == [0, 1, 2, 3, 4]
     assert any(not torch.equal(epoch_order(0, "phase2", 0, 5), epoch_order(0, "phase2", e, 5)) for e in (1, 2, 3))
-    phase = make[0]("phase2")
-    data = make[1](phase)
+    phase = small_phase("phase2")
+    data = small_data(phase)
     data.text[:] = torch.arange(5.0).reshape(5, 1, 1)  # the text tells which scene a sample is of
     seen = torch.cat([draw_batch(data, phase, 0, step).text[:, 0, 0] for step in range(5)])
     assert seen.int().bincount().tolist() == [4] * 5
 
 
-def test_conditions_belong_to_the_scene_and_the_crop(make):
+def test_conditions_belong_to_the_scene_and_the_crop():
     """Visible, segments, text and infrared of a sample are of one scene, and of one crop where they have crops."""
-    phase = make[0]("phase2", batch_size=32)
-    data = make[1](phase)
+    phase = small_phase("phase2", batch_size=32)
+    data = small_data(phase)
     for scene in range(5):
         data.text[scene] = scene
         for crop in range(3):
             data.visible[scene, crop] = data.segments[scene, crop] = 10 * scene + crop
-            data.infrared[scene, :, crop] = 10 * scene + crop
+            data.infrared[scene, crop] = 10 * scene + crop
     batch = draw_batch(data, phase, 0, 0)
     values = [part[:, 0, 0, 0] for part in (batch.visible, batch.segments, batch.infrared)]
     assert torch.equal(values[0], values[1]) and torch.equal(values[0], values[2])
@@ -70,9 +71,9 @@ def test_conditions_belong_to_the_scene_and_the_crop(make):
     assert len(set((values[0] % 10).tolist())) == 3
 
 
-def test_timesteps_dropout_and_noise_have_their_distributions(make):
-    phase = make[0]("phase2", batch_size=3000)
-    batch = draw_batch(make[1](phase), phase, 0, 0)
+def test_timesteps_dropout_and_noise_have_their_distributions():
+    phase = small_phase("phase2", batch_size=3000)
+    batch = draw_batch(small_data(phase), phase, 0, 0)
     assert (
         batch.timesteps.min() < 5 and batch.timesteps.max() > 994 and abs(batch.timesteps.float().mean() - 499.5) < 20
     )

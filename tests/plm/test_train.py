@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from small_runs import small_data, small_phase, small_unet
 
 from v2ir_lib.diffusion.lora import add_lora, base_hash
 from v2ir_lib.errors import UserError
@@ -14,9 +15,8 @@ from v2ir_lib.plm.train import Average, Loss, train, trained_weights
 NULL_TEXT = torch.zeros(1, 7, 32)
 
 
-def run(make, folder, name="phase2", seed=0, unet=None, data=None, **settings):
+def run(folder, name="phase2", seed=0, unet=None, data=None, **settings):
     """Train a small UNet; the UNet and the progress."""
-    small_phase, small_data, small_unet = make
     until = settings.pop("until", None)
     after_step = settings.pop("after_step", None)
     phase = small_phase(name, **settings)
@@ -38,9 +38,9 @@ class Answer(torch.nn.Module):
         return type("Output", (), {"sample": self.eps})
 
 
-def test_loss_is_equation_1_on_a_batch_worked_out_by_hand(make):
-    phase = make[0]("phase2")
-    batch = draw_batch(make[1](phase), phase, seed=0, step=0)
+def test_loss_is_equation_1_on_a_batch_worked_out_by_hand():
+    phase = small_phase("phase2")
+    batch = draw_batch(small_data(phase), phase, seed=0, step=0)
     batch = Batch(**(vars(batch) | {"dropout": torch.full((4,), 0.999)}))  # beyond the seven bins: nothing is dropped
     unet = Answer(batch.eps)
     assert Loss(phase, 0.7, NULL_TEXT)(unet, batch) == 0
@@ -56,9 +56,9 @@ def test_loss_is_equation_1_on_a_batch_worked_out_by_hand(make):
     assert zero == pytest.approx(float(batch.eps.square().mean()))
 
 
-def test_dropped_conditions_are_zero_latents_and_the_null_text(make):
-    phase = make[0]("phase2")
-    batch = draw_batch(make[1](phase), phase, seed=0, step=0)
+def test_dropped_conditions_are_zero_latents_and_the_null_text():
+    phase = small_phase("phase2")
+    batch = draw_batch(small_data(phase), phase, seed=0, step=0)
     u = phase.dropout
     batch = Batch(**(vars(batch) | {"dropout": torch.tensor([0.5, 2.5, 5.5, 6.5]) * u}))  # T; T, V, S; V; S
     unet = Answer(batch.eps)
@@ -68,37 +68,37 @@ def test_dropped_conditions_are_zero_latents_and_the_null_text(make):
     assert gone == [[True, False, False], [True, True, True], [False, True, False], [False, False, True]]
 
 
-def test_one_step_lowers_the_loss_of_the_same_batch(make, tmp_path):
-    phase = make[0]("phase2")
-    data, unet, loss = make[1](phase), make[2](12), Loss(phase, 0.7, NULL_TEXT)
+def test_one_step_lowers_the_loss_of_the_same_batch(tmp_path):
+    phase = small_phase("phase2")
+    data, unet, loss = small_data(phase), small_unet(12), Loss(phase, 0.7, NULL_TEXT)
     batch = draw_batch(data, phase, seed=0, step=0)
     before = float(loss(unet, batch).detach())
-    run(make, tmp_path, unet=unet, data=data, until=1, learning_rate=1e-3, warmup_steps=0)
+    run(tmp_path, unet=unet, data=data, until=1, learning_rate=1e-3, warmup_steps=0)
     assert float(loss(unet, batch).detach()) < before - 1e-4
 
 
 @pytest.mark.parametrize("name", ["phase1", "phase2"])
-def test_killed_and_resumed_ends_in_the_same_bytes(make, tmp_path, name):
+def test_killed_and_resumed_ends_in_the_same_bytes(tmp_path, name):
     def fresh():
-        unet = make[2](4 if name == "phase1" else 12)
+        unet = small_unet(4 if name == "phase1" else 12)
         if name == "phase1":
             torch.manual_seed(1)
             add_lora(unet, rank=2)
         return unet
 
-    whole, straight = run(make, tmp_path / "whole", name, unet=fresh())
-    run(make, tmp_path / "parts", name, unet=fresh(), until=2)  # a process that dies after a checkpoint at step 2
-    run(make, tmp_path / "parts", name, unet=fresh(), until=5)
-    resumed, pieces = run(make, tmp_path / "parts", name, unet=fresh())
+    whole, straight = run(tmp_path / "whole", name, unet=fresh())
+    run(tmp_path / "parts", name, unet=fresh(), until=2)  # a process that dies after a checkpoint at step 2
+    run(tmp_path / "parts", name, unet=fresh(), until=5)
+    resumed, pieces = run(tmp_path / "parts", name, unet=fresh())
     assert weights_fingerprint(whole) == weights_fingerprint(resumed)
     assert straight.losses == pieces.losses and len(straight.losses) == 6
     ends = [(checkpoints(tmp_path / part)[-1] / "state.safetensors").read_bytes() for part in ("whole", "parts")]
     assert ends[0] == ends[1]  # the optimiser's moments and the average too
-    other, _ = run(make, tmp_path / "other", name, seed=1, unet=fresh())
+    other, _ = run(tmp_path / "other", name, seed=1, unet=fresh())
     assert weights_fingerprint(other) != weights_fingerprint(whole)
 
 
-def test_ctrl_c_saves_the_whole_step_and_the_run_goes_on(make, tmp_path):
+def test_ctrl_c_saves_the_whole_step_and_the_run_goes_on(tmp_path):
     import os
     import signal
 
@@ -107,35 +107,35 @@ def test_ctrl_c_saves_the_whole_step_and_the_run_goes_on(make, tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt, match="saved at step 3"):
-        run(make, tmp_path / "cut", after_step=interrupt)
-    cut, _ = run(make, tmp_path / "cut")
-    whole, _ = run(make, tmp_path / "whole")
+        run(tmp_path / "cut", after_step=interrupt)
+    cut, _ = run(tmp_path / "cut")
+    whole, _ = run(tmp_path / "whole")
     assert weights_fingerprint(cut) == weights_fingerprint(whole)
 
 
-def test_phase_1_trains_lora_alone_and_leaves_the_base_untouched(make, tmp_path):
-    unet = make[2](4)
+def test_phase_1_trains_lora_alone_and_leaves_the_base_untouched(tmp_path):
+    unet = small_unet(4)
     untouched = base_hash(unet)
     add_lora(unet, rank=2)
     names = set(trained_weights(unet))
     assert names and all("lora_" in name for name in names)
     before = {name: weight.detach().clone() for name, weight in trained_weights(unet).items()}
-    _, progress = run(make, tmp_path, "phase1", unet=unet, learning_rate=1e-2)
+    _, progress = run(tmp_path, "phase1", unet=unet, learning_rate=1e-2)
     assert base_hash(unet) == untouched
     assert all(not torch.equal(before[name], weight) for name, weight in trained_weights(unet).items())
     assert progress.trained_parameters == sum(weight.numel() for weight in before.values())
 
 
-def test_phase_2_trains_every_parameter_of_the_unet(make, tmp_path):
-    unet = make[2](12)
+def test_phase_2_trains_every_parameter_of_the_unet(tmp_path):
+    unet = small_unet(12)
     before = {name: weight.detach().clone() for name, weight in unet.named_parameters()}
-    _, progress = run(make, tmp_path, unet=unet)
+    _, progress = run(tmp_path, unet=unet)
     assert [name for name, weight in unet.named_parameters() if torch.equal(before[name], weight)] == []
     assert progress.trained_parameters == sum(weight.numel() for weight in unet.parameters())
 
 
-def test_what_is_left_in_the_unet_is_the_average(make, tmp_path):
-    unet, _ = run(make, tmp_path, learning_rate=1e-2)
+def test_what_is_left_in_the_unet_is_the_average(tmp_path):
+    unet, _ = run(tmp_path, learning_rate=1e-2)
     from v2ir_lib.plm.checkpoint import load_newest
 
     tensors, _ = load_newest(tmp_path)
@@ -156,22 +156,22 @@ def test_average_warms_up():
     assert 1 - average.values["w"].item() == pytest.approx(0.9 * (1 - before), abs=1e-6)
 
 
-def test_nan_stops_the_run_and_keeps_the_last_checkpoint(make, tmp_path):
-    run(make, tmp_path, until=3)
+def test_nan_stops_the_run_and_keeps_the_last_checkpoint(tmp_path):
+    run(tmp_path, until=3)
     kept = (checkpoints(tmp_path)[-1] / "state.safetensors").read_bytes()
-    phase = make[0]("phase2")
-    data = make[1](phase)
+    phase = small_phase("phase2")
+    data = small_data(phase)
     data.infrared[:, :, :, 0] = np.inf
     with pytest.raises(UserError, match="loss became nan at step 3"):
-        run(make, tmp_path, data=data)
+        run(tmp_path, data=data)
     assert (checkpoints(tmp_path)[-1] / "state.safetensors").read_bytes() == kept
 
 
-def test_a_folder_of_another_run_is_refused(make, tmp_path):
-    run(make, tmp_path, until=2)
+def test_a_folder_of_another_run_is_refused(tmp_path):
+    run(tmp_path, until=2)
     with pytest.raises(UserError, match=r"seed 0, not 1"):
-        run(make, tmp_path, seed=1)
+        run(tmp_path, seed=1)
     with pytest.raises(UserError, match="settings"):
-        run(make, tmp_path, learning_rate=0.5)
+        run(tmp_path, learning_rate=0.5)
     with pytest.raises(UserError, match="began_with"):
-        run(make, tmp_path, unet=make[2](12, seed=9))
+        run(tmp_path, unet=small_unet(12, seed=9))

@@ -68,8 +68,8 @@ def translate_photographs(visible: Path, model: Path, figure: Path, seed: int) -
     return report | {
         "compared": len(paired),
         "scenes": len(set(scenes)),
-        "about": "mean per scene at the photograph's own size; aligned: after the gain and offset that suit each picture "
-        "best, which may invert it",
+        "about": "mean per scene at the photograph's own size; aligned: after the gain and offset that suit each "
+        "picture best, which may invert it",
         **table,
     }
 

@@ -6,7 +6,6 @@ frame). All functions take `pictures` and `truth` as (N, H, W) arrays, uint8 or 
 
 import numpy as np
 import torch
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 DATA_RANGE = 255.0  # of a uint8 picture: PSNR = 10 log10(255² / MSE)
 SSIM_WINDOW = 11  # pixels; Gaussian of sigma 1.5 (Wang et al. 2004)
@@ -14,6 +13,8 @@ SSIM_WINDOW = 11  # pixels; Gaussian of sigma 1.5 (Wang et al. 2004)
 
 def psnr(pictures: np.ndarray, truth: np.ndarray, data_range: float = DATA_RANGE) -> np.ndarray:
     """Peak signal-to-noise ratio of each picture in dB, (N,); infinite where a picture equals its truth."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio  # slow to import
+
     pictures, truth = _as_batches(pictures, truth)
     decibels = peak_signal_noise_ratio(pictures, truth, data_range=data_range, reduction="none", dim=(1, 2, 3))
     return decibels.numpy()
@@ -21,6 +22,8 @@ def psnr(pictures: np.ndarray, truth: np.ndarray, data_range: float = DATA_RANGE
 
 def ssim(pictures: np.ndarray, truth: np.ndarray, data_range: float = DATA_RANGE) -> np.ndarray:
     """Structural similarity of each picture, (N,), 1 where equal. Pictures must be larger than the 11-pixel window."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     pictures, truth = _as_batches(pictures, truth)
     if min(truth.shape[-2:]) <= SSIM_WINDOW:
         raise ValueError(f"SSIM needs pictures larger than {SSIM_WINDOW} pixels, got {tuple(truth.shape[-2:])}")

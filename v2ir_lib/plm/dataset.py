@@ -15,9 +15,12 @@ from v2ir_lib.diffusion.images import resize
 
 @dataclass(frozen=True)
 class PhaseData:
-    """Latents of N scenes, C cameras and K crops. Visible and segments are None where a phase has no such condition."""
+    """Latents of N scenes, K crops of each, and L infrared looks of each crop.
 
-    infrared: np.ndarray  # float16 (N, C, K, 8, h, w): mean and log-variance
+    Visible and segments are None where a phase has no such condition.
+    """
+
+    infrared: np.ndarray  # float16 (N, K, L, 8, h, w): mean and log-variance
     visible: np.ndarray | None  # float16 (N, K, 4, h, w)
     segments: np.ndarray | None  # float16 (N, K, 4, h, w)
     text: torch.Tensor  # float32 (N, L, D), or (1, L, D) where one prompt serves all
@@ -27,11 +30,11 @@ class PhaseData:
         return self.infrared.shape[0]
 
     @property
-    def cameras(self) -> int:
+    def crops(self) -> int:
         return self.infrared.shape[1]
 
     @property
-    def crops(self) -> int:
+    def looks(self) -> int:
         return self.infrared.shape[2]
 
     @property
@@ -39,9 +42,9 @@ class PhaseData:
         """(4, h, w)"""
         return (self.infrared.shape[3] // 2, *self.infrared.shape[4:])
 
-    def infrared_moments(self, scenes, cameras, crops) -> torch.Tensor:
+    def infrared_moments(self, scenes, crops, looks) -> torch.Tensor:
         """Mean and log-variance, float32 (B, 8, h, w)."""
-        return _float(self.infrared[scenes, cameras, crops])
+        return _float(self.infrared[scenes, crops, looks])
 
     def visible_latents(self, scenes, crops) -> torch.Tensor | None:
         """Posterior modes of the visible pictures, float32 (B, 4, h, w)."""
@@ -85,6 +88,12 @@ def crops_of(scene: int, count: int, resized: int, size: int) -> list[Crop]:
         top, left = (int(x) for x in rng.integers(0, resized - size + 1, 2))
         crops.append(Crop(resized, top, left, size, flip=number % 2 == 1))
     return crops
+
+
+def looks_of(scene: int, crop: int, cameras: tuple[str, ...], count: int) -> list[str]:
+    """The cameras whose pictures of a scene's crop are cached: `count` different ones, drawn anew for each crop."""
+    rng = np.random.default_rng([scene, crop, len(cameras)])
+    return [cameras[i] for i in rng.permutation(len(cameras))[:count]]
 
 
 def _float(array: np.ndarray) -> torch.Tensor:

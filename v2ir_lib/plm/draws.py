@@ -51,26 +51,24 @@ class Batch:
 def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Sequence[int] | None = None) -> Batch:
     """Samples of one step: all of the global batch, or those whose global indices are given (a process's share).
 
-    Scenes come in epochs without repetition; camera, crop, timestep, dropout and both noises are drawn per sample.
+    Scenes come in epochs without repetition; crop, camera, timestep, dropout and both noises are drawn per sample.
     """
     size = phase.settings.batch_size
     samples = range(size) if samples is None else samples
-    scenes, cameras, crops, timesteps, dropout, posterior_noise, eps = [], [], [], [], [], [], []
+    scenes, crops, looks, timesteps, dropout, posterior_noise, eps = [], [], [], [], [], [], []
     for sample in samples:
         epoch, position = divmod(step * size + sample, data.scenes)
         generator = keyed_generator(seed, phase.name, step, sample)
         scenes.append(int(epoch_order(seed, phase.name, epoch, data.scenes)[position]))
-        camera, crop, t = (
-            int(torch.randint(n, (), generator=generator)) for n in (data.cameras, data.crops, TIMESTEPS)
-        )
-        cameras.append(camera)
+        crop, look, t = (int(torch.randint(n, (), generator=generator)) for n in (data.crops, data.looks, TIMESTEPS))
         crops.append(crop)
+        looks.append(look)
         timesteps.append(t)
         dropout.append(torch.rand((), generator=generator))
         posterior_noise.append(torch.randn(data.latent_shape, generator=generator))
         eps.append(torch.randn(data.latent_shape, generator=generator))
     return Batch(
-        data.infrared_moments(scenes, cameras, crops),
+        data.infrared_moments(scenes, crops, looks),
         data.visible_latents(scenes, crops),
         data.segment_latents(scenes, crops),
         data.text_states(scenes),

@@ -21,12 +21,13 @@ class Phase:
 
     name: str
     pack: str  # of v2ir_lib.world.packs
-    cameras: tuple[str, ...]  # infrared looks; one is drawn for each sample
+    cameras: tuple[str, ...]
     trains: Literal["lora", "all"]
     prompt: str
     conditions: tuple[str, ...]
     dropout: float  # width u of each of the seven bins in which conditions go missing
-    crops: int  # cached crops of each picture
+    crops: int  # cached crops of each picture, one of which is drawn for a sample
+    looks: int  # cached infrared pictures of each crop, each by another of the cameras; one is drawn
     settings: PhaseSettings
 
     @property
@@ -44,15 +45,15 @@ PHASES = ("phase1", "phase2", "phase3")
 
 def get_phase(name: str, profile: Profile) -> Phase:
     """The phase of that name at a profile's size; `UserError` for any other name."""
-    pictures = ("visible", "segments")
-    if name == "phase1":  # what does "infrared" mean? No pairs needed, so no condition but the one prompt, always there
-        return Phase(name, "infrared", tuple(TRAIN_CAMERAS), "lora", profile.phase1_prompt, (), 0.0, 1, profile.phase1)
+    settings = {"phase1": profile.phase1, "phase2": profile.phase2, "phase3": profile.phase3}.get(name)
+    pairs = {"trains": "all", "prompt": profile.prompt, "conditions": ("visible", "segments")}
+    if name == "phase1":  # what does "infrared" mean? No pairs needed, and no condition but the prompt, never dropped
+        alone = {"trains": "lora", "prompt": profile.phase1_prompt, "conditions": (), "dropout": 0.0}
+        return Phase(name, "infrared", tuple(TRAIN_CAMERAS), **alone, crops=1, looks=4, settings=settings)
     if name == "phase2":  # from visible to infrared, in any camera's look
-        settings = profile.phase2
-        return Phase(
-            name, "pairs", tuple(TRAIN_CAMERAS), "all", profile.prompt, pictures, settings.dropout, 4, settings
-        )
+        pairs["dropout"] = settings.dropout
+        return Phase(name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=4, looks=4, settings=settings)
     if name == "phase3":  # one camera's style, from few pairs
-        settings = profile.phase3
-        return Phase(name, "style", (STYLE_CAMERA,), "all", profile.prompt, pictures, settings.dropout, 8, settings)
+        pairs["dropout"] = settings.dropout
+        return Phase(name, "style", (STYLE_CAMERA,), **pairs, crops=8, looks=1, settings=settings)
     raise UserError(f"unknown phase {name!r}: choose one of {', '.join(PHASES)}")

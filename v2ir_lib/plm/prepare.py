@@ -6,7 +6,7 @@ on the step, so here all of it is done before the first one.
 
 import inspect
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import blake2b
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from v2ir_lib.diffusion.latents import condition_from_moments, moments
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm.annotate import Annotations, annotate
 from v2ir_lib.plm.cache import cached, weights_fingerprint
-from v2ir_lib.plm.dataset import PhaseData, crops_of
+from v2ir_lib.plm.dataset import Crop, PhaseData, crops_of, looks_of
 from v2ir_lib.plm.phases import Phase
 from v2ir_lib.profiles import Profile
 from v2ir_lib.vlum.prompts import make_prompt
@@ -47,7 +47,8 @@ class Encoders:
 
     @cached_property
     def autoencoder(self):
-        return load_autoencoder(self.models["autoencoder"], self.device)
+        """In the memory format that its convolutions are quickest in."""
+        return load_autoencoder(self.models["autoencoder"], self.device).to(memory_format=torch.channels_last)
 
     @cached_property
     def autoencoder_fingerprint(self) -> str:
@@ -74,12 +75,17 @@ class Encoders:
         """What, beside the pictures, decides their moments; part of every cached file's name."""
         return self.autoencoder_fingerprint, self.profile.train_resize, self.profile.image_size
 
+    def crops(self, scene: int, count: int) -> list[Crop]:
+        """The windows of a scene at this profile's sizes."""
+        return crops_of(scene, count, self.profile.train_resize, self.profile.image_size)
+
     def crop_moments(self, pictures: np.ndarray, scenes: slice, count: int) -> np.ndarray:
         """Moments of each scene's crops: uint8 (B, S, S[, 3]) → float16 (B, K, 8, h, w)."""
+        numbers = range(scenes.start, scenes.stop)
         crops = [
             crop.of(np.asarray(picture))
-            for scene, picture in zip(range(scenes.start, scenes.stop), pictures, strict=True)
-            for crop in crops_of(scene, count, self.profile.train_resize, self.profile.image_size)
+            for scene, picture in zip(numbers, pictures, strict=True)
+            for crop in self.crops(scene, count)
         ]
         found = self.moments(np.stack(crops))
         return found.reshape(len(pictures), count, *found.shape[1:])
@@ -105,20 +111,23 @@ def infrared_pictures(pack, scenes: slice | list[int], camera: str) -> np.ndarra
 
 
 def infrared_moments(pack, phase: Phase, encoders: Encoders) -> np.ndarray:
-    """Moments of every scene in every camera of the phase and every crop, float16 (N, C, K, 8, h, w)."""
-    by_camera = []
-    for camera in phase.cameras:
-        code = inspect.getsource(camera_models)  # a camera that works otherwise makes other pictures
+    """Moments of every scene's crops in the looks that are kept of each, float16 (N, K, L, 8, h, w)."""
+    code = inspect.getsource(camera_models)  # a camera that works otherwise makes other pictures
 
-        def made_from(chunk: slice, camera=camera, code=code) -> tuple:
-            return encoders.key, phase.crops, camera, code, chunk.start, pack.name, np.asarray(pack.radiance[chunk])
+    def made_from(chunk: slice) -> tuple:
+        looks = phase.cameras, phase.crops, phase.looks
+        return encoders.key, looks, code, pack.name, chunk.start, np.asarray(pack.radiance[chunk])
 
-        def compute(chunk: slice, camera=camera) -> dict[str, np.ndarray]:
-            pictures = infrared_pictures(pack, chunk, camera)
-            return {"moments": encoders.crop_moments(pictures, chunk, phase.crops)}
+    def compute(chunk: slice) -> dict[str, np.ndarray]:
+        pictures = []
+        for scene in range(chunk.start, chunk.stop):
+            seen = cache(lambda camera, scene=scene: infrared_pictures(pack, [scene], camera)[0])
+            for number, crop in enumerate(encoders.crops(scene, phase.crops)):
+                pictures += [crop.of(seen(c)) for c in looks_of(scene, number, phase.cameras, phase.looks)]
+        found = encoders.moments(np.stack(pictures))
+        return {"moments": found.reshape(chunk.stop - chunk.start, phase.crops, phase.looks, *found.shape[1:])}
 
-        by_camera.append(cached(f"moments-{pack.name}-{camera}", len(pack), made_from, compute)["moments"])
-    return np.stack(by_camera, axis=1)
+    return cached(f"moments-{phase.name}-{pack.name}", len(pack), made_from, compute)["moments"]
 
 
 def condition_latents(pictures: np.ndarray, name: str, phase: Phase, encoders: Encoders) -> np.ndarray:

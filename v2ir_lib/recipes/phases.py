@@ -147,7 +147,9 @@ def _imagined(unet: UNet2DConditionModel, encoders: Encoders, phase: Phase, seed
     text = encoders.text([phase.prompt, ""])
     size = TINY.image_size // 2 ** (len(encoders.autoencoder.config.block_out_channels) - 1)
     prompts = text[:1].expand(FIGURE_SCENES, -1, -1)
-    return imagine(unet.eval(), encoders.autoencoder, prompts, text[1:], latent_size=size, seed=seed)
+    return imagine(
+        unet.eval(), encoders.autoencoder, prompts, text[1:], latent_size=size, steps=TINY.guidance.steps, seed=seed
+    )
 
 
 def _rgb(grey: np.ndarray) -> np.ndarray:

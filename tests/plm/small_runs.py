@@ -3,18 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 import torch
 
 from v2ir_lib.plm.dataset import PhaseData
 from v2ir_lib.plm.phases import get_phase
 from v2ir_lib.profiles import TINY
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    """No test reads or fills the real cache."""
-    monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
 
 
 def small_phase(name: str, **settings):
@@ -25,13 +18,13 @@ def small_phase(name: str, **settings):
 
 
 def small_data(phase, scenes: int = 5, seed: int = 0) -> PhaseData:
-    """Random moments of `scenes` scenes, 2 cameras, 3 crops, on latents of 8 × 8."""
+    """Random moments of `scenes` scenes, 3 crops, 2 looks, on latents of 8 × 8."""
     rng = np.random.default_rng(seed)
 
     def latents(*shape: int) -> np.ndarray:
         return rng.normal(0, 1, shape).astype(np.float16)
 
-    infrared = latents(scenes, 2, 3, 8, 8, 8)
+    infrared = latents(scenes, 3, 2, 8, 8, 8)
     infrared[..., 4:, :, :] -= 6  # log-variances: a sharp posterior
     conditions = [latents(scenes, 3, 4, 8, 8) if phase.conditions else None for _ in range(2)]
     text = torch.randn(scenes if phase.needs_captions else 1, 7, 32, generator=torch.Generator().manual_seed(seed))
@@ -55,9 +48,3 @@ def small_unet(in_channels: int, seed: int = 0):
         cross_attention_dim=32,
         norm_num_groups=4,
     )
-
-
-@pytest.fixture
-def make():
-    """The three makers above, for tests that need several."""
-    return small_phase, small_data, small_unet
