@@ -1,0 +1,140 @@
+"""Every picture that the project draws, in one style: titles say what is shown, axes have units, greys have a bar."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+INK, ACCENT, MUTED = "#222222", "#c1440e", "#7a7a7a"  # text, the thing to look at, everything else
+CELL = 1.65  # inches, side of one picture in a grid
+
+STYLE = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titlecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": plt.cycler(color=[ACCENT, "#2a6f97", "#7a7a7a", "#e0a458", "#4d7c4a", "#6d597a"]),
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": "#dddddd",
+    "image.cmap": "gray",
+    "image.interpolation": "nearest",
+    "legend.frameon": False,
+}
+
+
+def use_style() -> None:
+    """Make matplotlib draw in the project's style from now on."""
+    plt.rcParams.update(STYLE)
+
+
+def picture_grid(
+    rows: Sequence[Sequence[np.ndarray | None]],
+    columns: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    notes: Sequence[Sequence[str]] = (),
+    caption: str = "",
+    bar: str = "",
+    cell: float = CELL,
+) -> Figure:
+    """A grid of pictures, uint8 (H, W) grey on a common scale 0-255 or (H, W, 3) colour; None leaves a gap.
+
+    `columns` are titles on top, `labels` stand left of each row, `notes[r][c]` under each picture, `caption` under the
+    whole says what to look for. `bar` labels a grey-level bar on the right ("grey level (0-255)").
+    """
+    height, width = len(rows), max(len(row) for row in rows)
+    extra = 0.2 * bool(notes)
+    left, right, foot = 0.95 * bool(labels), 0.75 * bool(bar), 0.2 + 0.17 * _lines(caption, width, cell)
+    size = (width * cell + left + right, height * (cell + extra) + 0.3 * bool(columns) + foot)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(height, width, figsize=size, squeeze=False)
+        shown = None
+        for r, row in enumerate(rows):
+            for c in range(width):
+                axis = axes[r][c]
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+                if c >= len(row) or row[c] is None:
+                    axis.set_axis_off()
+                    continue
+                image = axis.imshow(row[c], vmin=0, vmax=255)
+                shown = image if np.ndim(row[c]) == 2 else shown
+                if notes and notes[r][c]:
+                    axis.set_xlabel(notes[r][c], fontsize=7.5, labelpad=2)
+                if r == 0 and c < len(columns):
+                    axis.set_title(columns[c], pad=4)
+            if labels:
+                axes[r][0].set_ylabel(labels[r], rotation=0, ha="right", va="center", labelpad=5)
+        edges = dict(left=left / size[0], right=1 - right / size[0], bottom=foot / size[1], top=1 - 0.3 / size[1])
+        figure.subplots_adjust(**edges, wspace=0.03, hspace=0.03 + 0.14 * bool(notes))
+        if bar and shown is not None:
+            side = figure.add_axes(
+                [1 - 0.6 * right / size[0], edges["bottom"], 0.09 / size[0], edges["top"] - edges["bottom"]]
+            )
+            figure.colorbar(shown, cax=side).set_label(bar)
+            side.tick_params(labelsize=7)
+        if caption:
+            _caption(figure, caption, width, cell, foot / size[1])
+    return figure
+
+
+def _lines(caption: str, width: int, cell: float) -> int:
+    return len(_wrap(caption, width, cell)) if caption else 0
+
+
+def _wrap(caption: str, width: int, cell: float) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(caption, max(int(width * cell * 14.5), 40))
+
+
+def _caption(figure: Figure, caption: str, width: int, cell: float, top: float) -> None:
+    text = "\n".join(_wrap(caption, width, cell))
+    figure.text(0.5, top * 0.78, text, ha="center", va="top", fontsize=8.5, color=MUTED, style="italic")
+
+
+def bars(
+    values: dict[str, tuple[float, float, float]],
+    unit: str,
+    caption: str = "",
+    highlight: str = "",
+) -> Figure:
+    """Horizontal bars of (value, low, high) with their intervals, in the order given; `highlight` is coloured."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.2, 0.36 * len(values) + 0.95))
+        names = list(values)
+        mean, low, high = np.array([values[name] for name in names]).T
+        colours = [ACCENT if name == highlight else "#b9b9b9" for name in names]
+        axis.barh(names, mean, xerr=[mean - low, high - mean], color=colours, error_kw={"lw": 1, "ecolor": INK})
+        axis.set_xlim(0, high.max() * 1.15)
+        for row, value in enumerate(mean):
+            axis.text(high[row] + 0.01 * high.max(), row, f"{value:.2f}", va="center", fontsize=8)
+        axis.invert_yaxis()
+        axis.set_xlabel(unit)
+        axis.tick_params(axis="y", length=0, labelcolor=INK)
+        figure.subplots_adjust(left=0.3, right=0.97, top=0.97, bottom=0.62 / (0.36 * len(values) + 0.95))
+        if caption:
+            figure.text(0.5, 0.0, caption, ha="center", va="bottom", fontsize=8, color=MUTED, style="italic")
+    return figure
+
+
+def curve(steps: Sequence[float], series: dict[str, Sequence[float]], x: str, y: str, caption: str = "") -> Figure:
+    """Lines over a common axis, with their names, axis labels and a caption."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.2, 2.6))
+        for name, values in series.items():
+            axis.plot(steps, values, label=name, lw=1.4)
+        axis.set(xlabel=x, ylabel=y)
+        axis.grid(axis="y", lw=0.5)
+        if len(series) > 1:
+            axis.legend(fontsize=8)
+        figure.tight_layout(rect=(0, 0.06 if caption else 0, 1, 1))
+        if caption:
+            figure.text(0.5, 0.0, caption, ha="center", va="bottom", fontsize=8, color=MUTED, style="italic")
+    return figure
