@@ -112,7 +112,9 @@ def world_render(
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
     out: Annotated[Path, typer.Option(help="Folder to write to; what is there already is kept.")],
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="Consecutive frames of each scene: camera and movers move.")] = 1,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; without it, one for each core.")] = None,
+    jpeg: Annotated[bool, typer.Option(help="Visible pictures as JPEG: a quarter of the space.")] = False,
 ) -> int:
     """Render scenes: visible, NIR, SWIR, MWIR and LWIR, masks, captions, descriptions. Stop it at will: it continues.
 
@@ -120,7 +122,7 @@ def world_render(
     """
     from v2ir_lib.world.folder import render_folder
 
-    render_folder(count, seed, out, workers=workers)
+    render_folder(count, seed, out, workers=workers, frames=frames, jpeg=jpeg)
     return 0
 
 

@@ -62,7 +62,22 @@ def render_folder(
         for record in _records(out, index, frame, cameras, jpeg)
     ]
     write_manifest(out / "manifest.csv", records)
+    contact_sheet(out, records)
     return records
+
+
+def contact_sheet(out: Path, records: list[Record], columns: int = 8) -> None:
+    """All scenes at a glance, visible beside the last of the infrared cameras: contact_sheet.jpg in `out`."""
+    last = {record.visible: record for record in records}.values()
+    side, rows = 96, -(-len(last) // columns)
+    sheet = Image.new("RGB", (columns * 2 * side, rows * side))
+    for number, record in enumerate(last):
+        x, y = number % columns * 2 * side, number // columns * side
+        for shift, name in ((0, record.visible), (side, record.infrared)):
+            with Image.open(out / name) as picture:
+                sheet.paste(picture.convert("RGB").resize((side, side), Image.Resampling.BOX), (x + shift, y))
+    with atomic_path(out / "contact_sheet.jpg") as temporary:
+        sheet.save(temporary, quality=82)
 
 
 def _claim(out: Path, settings: dict) -> None:
@@ -105,7 +120,8 @@ def save_scene(out: Path, index: int, frame: int, rendered: Rendered, cameras: t
             Image.fromarray(picture).save(
                 temporary, **({"quality": 90} if name.endswith("jpg") else {"optimize": True})
             )
-    write_json(_note(out, index, frame), {"caption": rendered.caption, **rendered.spec})
+    with atomic_path(_note(out, index, frame)) as temporary:  # one line: indented, the descriptions outweigh the pictures
+        temporary.write_text(json.dumps({"caption": rendered.caption, **rendered.spec}) + "\n", encoding="utf-8")
 
 
 def _records(out: Path, index: int, frame: int, cameras: tuple[str, ...], jpeg: bool) -> list[Record]:
