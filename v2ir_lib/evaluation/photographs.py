@@ -13,7 +13,7 @@ from v2ir_lib.diffusion.folders import pipeline_hash
 from v2ir_lib.diffusion.images import SUFFIXES, read_image, resize
 from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation.baselines import grey
-from v2ir_lib.evaluation.scenes import sheet
+from v2ir_lib.evaluation.pictures import save_sheet
 from v2ir_lib.files import cache_dir, write_json
 from v2ir_lib.metrics.intervals import bootstrap_interval, mean_per_group, paired_interval
 from v2ir_lib.metrics.pixel import psnr, psnr_aligned, ssim, ssim_aligned
@@ -58,7 +58,15 @@ def translate_photographs(visible: Path, model: Path, figure: Path, seed: int) -
     }
     if not paired:
         return report | {"compared": 0}
-    sheet(figure, [[resize(np.ascontiguousarray(_rgb(row[k])), 160, 240) for row in shown] for k in range(4)])
+    columns = dict(
+        zip(("photograph", "true infrared", "translation", "inverted grey"), zip(*shown, strict=True), strict=True)
+    )
+    save_sheet(
+        figure,
+        {name: [resize(np.ascontiguousarray(picture), 160, 240) for picture in row] for name, row in columns.items()},
+        caption="Real photographs, translated by a model that has seen simulated scenes only; spread over the folder.",
+        cell=1.6,
+    )
     scenes = _scenes(visible.parent.parent / "manifest.csv", paired)
     means = {m: {name: mean_per_group(v, scenes) for name, v in by.items()} for m, by in scores.items()}
     table = {m: {name: bootstrap_interval(v, seed).as_dict() for name, v in by.items()} for m, by in means.items()}
@@ -97,7 +105,3 @@ def _scenes(manifest: Path, names: list[str]) -> list[str]:
         with open(manifest, encoding="utf-8", newline="") as file:
             known = {row["id"]: row["scene"] for row in csv.DictReader(file) if row.get("scene")}
     return [known.get(Path(name).stem, Path(name).stem) for name in names]
-
-
-def _rgb(picture: np.ndarray) -> np.ndarray:
-    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=-1)

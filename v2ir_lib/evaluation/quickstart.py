@@ -18,8 +18,9 @@ from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation.baselines import grey, inverted_grey, mean_training_image, nearest_pair
 from v2ir_lib.evaluation.photographs import translate_photographs
+from v2ir_lib.evaluation.pictures import save_sheet
 from v2ir_lib.evaluation.provenance import provenance, weight_hashes
-from v2ir_lib.evaluation.scenes import Scenes, autoencoded, sheet, translate
+from v2ir_lib.evaluation.scenes import Scenes, autoencoded, translate
 from v2ir_lib.files import repo_root, write_json
 from v2ir_lib.metrics.intervals import bootstrap_interval, paired_interval
 from v2ir_lib.metrics.pixel import psnr, ssim
@@ -138,10 +139,21 @@ def measure(
 
 
 def draw(path: Path, scenes: Scenes, pictures: dict[str, np.ndarray]) -> None:
-    """Two scenes of each time of day and of fog, the first ones, not the best: a column each."""
-    chosen = [i for name, members in scenes.groups().items() if name != "all" for i in members[:2]]
-    rows = [scenes.visible, scenes.infrared, pictures["translation"], pictures["inverted grey"]]
-    sheet(path, [[row[i] for i in chosen] for row in rows])
+    """Two scenes of each time of day and of fog, a row each: the first ones, not the best."""
+    chosen = [(name, i) for name, members in scenes.groups().items() if name != "all" for i in members[:2]]
+    columns = {
+        "visible": scenes.visible,
+        f"truth ({scenes.camera})": scenes.infrared,
+        "translation": pictures["translation"],
+        "inverted grey": pictures["inverted grey"],
+        "nearest pair": pictures["nearest training pair"],
+    }
+    save_sheet(
+        path,
+        {name: [row[i] for _, i in chosen] for name, row in columns.items()},
+        caption="Held-out scenes, the first two of each kind. Compare what is warm in the truth with the translation.",
+        labels=[name for name, _ in chosen],
+    )
 
 
 def main(

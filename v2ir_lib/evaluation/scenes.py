@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from v2ir_lib.diffusion.images import resize
 from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
-from v2ir_lib.files import atomic_path
 from v2ir_lib.plm.annotate import Annotations
 from v2ir_lib.plm.cache import cached, weights_fingerprint
 from v2ir_lib.plm.prepare import Encoders, infrared_pictures
@@ -99,15 +96,3 @@ def autoencoded(pipeline: DiffV2IRPipeline, infrared: np.ndarray) -> np.ndarray:
         answer = pipeline.vae.decode(latents).sample.clamp(-1, 1).mean(dim=1)
         out.append(((answer + 1) * 127.5).round().byte().numpy())
     return np.concatenate(out)
-
-
-def sheet(path: Path, rows: list[list[np.ndarray]], gap: int = 2) -> None:
-    """Save rows of pictures, uint8 (H, W) or (H, W, 3), all of one size, as one PNG, white between them."""
-    height, width = rows[0][0].shape[:2]
-    canvas = np.full((len(rows) * (height + gap) - gap, len(rows[0]) * (width + gap) - gap, 3), 255, np.uint8)
-    for r, row in enumerate(rows):
-        for c, picture in enumerate(row):
-            top, left = r * (height + gap), c * (width + gap)
-            canvas[top : top + height, left : left + width] = picture if picture.ndim == 3 else picture[..., None]
-    with atomic_path(path) as temporary:
-        Image.fromarray(canvas).save(temporary)

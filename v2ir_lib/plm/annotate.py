@@ -1,9 +1,11 @@
 """Words and segment maps for many pictures: BLIP and SAM read each one once, and the cache keeps what they said.
 
 Both models are small beside the pictures' number, so the work is shared out by pictures: `workers` processes fill one
-cache, each with one thread, and the calling process then reads it.
+cache, each with one thread, and the calling process then reads it. What made an annotation, part of its name in the
+cache, is the picture, the weights, the settings, and the code that turned masks into a map.
 """
 
+import inspect
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +18,9 @@ from tqdm.auto import tqdm
 from v2ir_lib.diffusion.images import resize
 from v2ir_lib.plm.cache import CHUNK, cached
 from v2ir_lib.profiles import Profile
+from v2ir_lib.vlum import captioner as captioner_code
+from v2ir_lib.vlum import segmenter as segmenter_code
+from v2ir_lib.vlum import segments as segments_code
 from v2ir_lib.vlum.captioner import describe, load_captioner, load_captioner_processor
 from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
 from v2ir_lib.vlum.segments import render
@@ -64,7 +69,7 @@ def _fill(visible, profile: Profile, models: dict, name: str, share: tuple[int, 
 
 
 def _captions(visible, profile: Profile, folder, name: str, share, read: bool, device: str):
-    settings = folder_hash(folder), profile.caption_tokens, profile.caption_beams
+    settings = folder_hash(folder), inspect.getsource(captioner_code), profile.caption_tokens, profile.caption_beams
     loaded = cache(lambda: (load_captioner(folder, device), load_captioner_processor(folder)))
 
     def compute(chunk: slice) -> dict[str, np.ndarray]:
@@ -79,7 +84,8 @@ def _captions(visible, profile: Profile, folder, name: str, share, read: bool, d
 
 
 def _segments(visible, profile: Profile, folder, name: str, share, read: bool, device: str):
-    settings = folder_hash(folder), profile.reading_size, RENDERING
+    code = [inspect.getsource(module) for module in (segmenter_code, segments_code)]
+    settings = folder_hash(folder), code, profile.reading_size, RENDERING
     loaded = cache(lambda: load_model(SamWrapper, folder, device))  # by the first picture that needs it, if any
 
     def compute(chunk: slice) -> dict[str, np.ndarray]:

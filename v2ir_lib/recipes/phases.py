@@ -18,6 +18,8 @@ from v2ir_lib.diffusion.lora import add_lora, base_hash, load_lora, merge_lora, 
 from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.diffusion.widening import widen
+from v2ir_lib.evaluation.baselines import inverted_grey
+from v2ir_lib.evaluation.pictures import save_sheet
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.plm.cache import CHUNK
 from v2ir_lib.plm.imagine import imagine
@@ -25,7 +27,6 @@ from v2ir_lib.plm.phases import Phase, get_phase
 from v2ir_lib.plm.prepare import Encoders, infrared_pictures, load_data, stand_ins
 from v2ir_lib.plm.train import Loss, Progress, train
 from v2ir_lib.profiles import TINY
-from v2ir_lib.recipes.pictures import sheet
 from v2ir_lib.recipes.provenance import provenance
 from v2ir_lib.recipes.stage import Run, save_half, seed_everything
 from v2ir_lib.world.cameras import CAMERAS, STYLE_CAMERA, TRAIN_CAMERAS
@@ -58,8 +59,12 @@ def train_phase1(run: Run) -> None:
         save_lora(unet.half(), temporary)
     unet = merge_lora(load_lora(load_unet(run.models / "base_unet"), run.models / "phase1_lora"))
     after = _imagined(unet, encoders, phase, run.seed)
-    sheet(run.figure("phase1"), [before, after])
-    _record(run, phase, progress, {"base_untouched": untouched, "figure": "above: base model, below: after phase 1"})
+    save_sheet(
+        run.figure("phase1"),
+        {"base model": before, "after phase 1": after},
+        caption=f"“{phase.prompt}”, by the text-to-image model: the same noise in each row.",
+    )
+    _record(run, phase, progress, {"base_untouched": untouched})
 
 
 def train_phase2(run: Run) -> None:
@@ -72,7 +77,7 @@ def train_phase2(run: Run) -> None:
     camera = next(name for name in TRAIN_CAMERAS if CAMERAS[name].band == "lwir")
     pipeline = pipeline_of(run.models, load_unet(run.models / "phase2_unet"))
     draw_translations(run.figure("phase2"), run.pack("validation"), camera, pipeline, encoders, run.seed)
-    _record(run, phase, progress, {"figure": f"visible, segments, infrared ({camera}), translation, inverted grey"})
+    _record(run, phase, progress, {})
 
 
 def train_phase3(run: Run) -> None:
@@ -110,21 +115,20 @@ def pipeline_of(models: Path, unet: UNet2DConditionModel) -> DiffV2IRPipeline:
 
 
 def draw_translations(path: Path, pack, camera: str, pipeline: DiffV2IRPipeline, encoders: Encoders, seed: int) -> None:
-    """A sheet of a pack's first scenes: visible, segments, true infrared, translation, inverted grey, one row each."""
+    """A sheet of a pack's first scenes: visible, segments, true infrared, translation, inverted grey."""
     count, size = min(FIGURE_SCENES, len(pack)), TINY.image_size
     visible = [resize(np.asarray(picture), size, size) for picture in pack.visible[:count]]
     notes = encoders.annotate(pack.visible[:CHUNK], pack.name)  # a whole chunk, which other readers find in the cache
     segments = list(notes.segments[:count])
     translated = pipeline(visible, caption=notes.captions[:count], segments=segments, seed=seed, batch_size=32)
-    grey = np.stack([np.asarray(picture).mean(axis=-1).round() for picture in visible]).astype(np.uint8)
-    rows = [
-        np.stack(visible),
-        np.stack([resize(picture, size, size) for picture in segments]),
-        _rgb(infrared_pictures(pack, range(count), camera)),
-        _rgb(np.stack([np.asarray(picture) for picture in translated.images])),
-        _rgb(255 - grey),
-    ]
-    sheet(path, rows)
+    columns = {
+        "visible": visible,
+        "segments": [resize(picture, size, size) for picture in segments],
+        f"truth ({camera})": infrared_pictures(pack, range(count), camera),
+        "translation": [np.asarray(picture) for picture in translated.images],
+        "inverted grey": inverted_grey(np.stack(visible)),
+    }
+    save_sheet(path, columns, caption="The first validation scenes, with the tiny profile's default scales.")
 
 
 def _train(unet: UNet2DConditionModel, phase: Phase, data, encoders: Encoders, run: Run) -> Progress:
@@ -150,11 +154,6 @@ def _imagined(unet: UNet2DConditionModel, encoders: Encoders, phase: Phase, seed
     return imagine(
         unet.eval(), encoders.autoencoder, prompts, text[1:], latent_size=size, steps=TINY.guidance.steps, seed=seed
     )
-
-
-def _rgb(grey: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W) → (N, H, W, 3)."""
-    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _record(run: Run, phase: Phase, progress: Progress, notes: dict) -> None:
