@@ -25,7 +25,11 @@ def translate(pipeline_folder, capsys):
     def run(*args, model=pipeline_folder):
         code = main(["translate", *map(str, args), "--model", str(model), "--device", "cpu"])
         out, err = capsys.readouterr()
-        return code, out, [line for line in err.replace("\r", "\n").split("\n") if line and "translating:" not in line]
+        return (
+            code,
+            out,
+            [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "translating:" not in line],
+        )
 
     return run
 
@@ -142,6 +146,7 @@ def test_inputs_are_never_overwritten(translate, album, tmp_path):
         assert code == 2 and len(err) == 1 and "choose another" in err[0]
     assert tree(album) == before
     nested = tmp_path / "outer" / "x"
+    shutil.copytree(album, nested)
     shutil.copytree(album, nested / "x")
     with pytest.raises(UserError, match="overwritten"):
         plan(nested, tmp_path / "outer")
@@ -238,7 +243,7 @@ def test_output_below_a_file(translate, album, tmp_path):
 
 def test_unwritable_output(translate, album, tmp_path, monkeypatch):
     """Asked before minutes of work: here the administrator may write anywhere, so the question itself is answered."""
-    monkeypatch.setattr(translating.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(translating.os, "access", lambda path, mode: mode != os.W_OK)
     monkeypatch.setattr(DiffV2IRPipeline, "from_pretrained", lambda *_, **__: pytest.fail("loaded first"))
     code, _, err = translate(album, tmp_path / "out")
     assert code == 2 and len(err) == 1 and "permission" in err[0] and not (tmp_path / "out").exists()

@@ -34,7 +34,7 @@ def test_captioner_folder(pipeline, pipeline_folder, photograph, tmp_path):
     processor = load_captioner_processor(pipeline_folder / "captioner_processor")
     expected = describe(pipeline.captioner, pipeline.captioner_processor, [photograph], max_tokens=6)
     assert describe(model, processor, [photograph], max_tokens=6) == expected
-    with pytest.raises(UserError, match="missing: .*processor_config"):
+    with pytest.raises(UserError, match=r"missing: .*processor_config\.json"):
         load_captioner_processor(tmp_path)
 
 

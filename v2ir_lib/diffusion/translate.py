@@ -71,6 +71,8 @@ def translate_folder(
     todo = [job for job in jobs if overwrite or not job.target.exists()]
     summary.kept = [str(job.target) for job in jobs if not (overwrite or not job.target.exists())]
     _check_writable(output)
+    if todo and input.is_file():
+        read_image(input)  # the only picture: nothing to go on with, and no model to wait for
     if todo:
         from v2ir_lib.diffusion.components import to_device
         from v2ir_lib.diffusion.folders import pipeline_hash
