@@ -25,7 +25,7 @@ help:
 	@echo "make lint        ruff and the import direction only"
 	@echo "make recipes     train every shipped weight again from nothing (about four hours on two cores; resumable)"
 	@echo "make bench       measure speed"
-	@echo "make lock        write requirements.lock from what .venv holds"
+	@echo "make lock        write requirements.lock from the ranges in pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean       remove caches and outputs; keeps .venv, weights and rendered scenes"
 	@echo
 	@echo "PYTHON=python3.12 make …   another interpreter (3.11 or newer)"
@@ -100,11 +100,25 @@ bench: $(STAMP)
 	@for file in benchmarks/*.py; do [ -e "$$file" ] || { echo "no benchmarks yet"; break; }; \
 	  echo "[bench] $$file"; $(BIN)/python "$$file" || exit 1; done
 
-lock: $(STAMP)
-	@{ echo "# What is tested, exactly. Written by 'make lock' from a working .venv; the ranges are in pyproject.toml."; \
-	  $(BIN)/pip list --format freeze --exclude-editable --exclude pip --exclude setuptools --exclude wheel \
-	  | sed -E 's/$(CUDA_ONLY).*$$/&; platform_system == "Linux"/'; } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock && touch $(STAMP)
+# Resolves the ranges of pyproject.toml without installing; what is locked already stays, unless UPGRADE=1.
+lock:
+	@echo "[lock] resolving: a few minutes"
+	@$(BIN)/pip install --dry-run --ignore-installed --quiet --report .venv/resolved.json \
+	  $(if $(UPGRADE),,-c requirements.lock) -e '.[notebooks,dev]'
+	@$(BIN)/python -c "$$WRITE_LOCK" .venv/resolved.json requirements.lock
+	@echo "[lock] requirements.lock written; make install brings .venv up to date"
+
+define WRITE_LOCK
+import json, re, sys
+resolved = json.load(open(sys.argv[1]))["install"]
+pins = {i["metadata"]["name"]: i["metadata"]["version"].split("+")[0] for i in resolved}
+linux = lambda name: '; platform_system == "Linux"' if re.match(r"(nvidia|cuda)-|triton$$", name) else ""
+with open(sys.argv[2], "w") as lock:
+    print("# What is tested, exactly. Written by 'make lock'; the ranges are in pyproject.toml.", file=lock)
+    for name in sorted(set(pins) - {"v2ir-lib", "setuptools"}, key=str.lower):
+        print(f"{name}=={pins[name]}{linux(name)}", file=lock)
+endef
+export WRITE_LOCK
 
 clean:
 	@rm -rf out .pytest_cache .ruff_cache .import_linter_cache v2ir_lib.egg-info

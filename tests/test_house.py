@@ -89,17 +89,23 @@ def test_the_lock_satisfies_the_ranges():
 def test_what_the_library_imports_is_declared():
     names = {"cv2": "opencv-python-headless", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
     extras = PYPROJECT["project"]["optional-dependencies"]
-    declared = {
-        canonicalize_name(Requirement(text).name)
-        for text in [*PYPROJECT["project"]["dependencies"], *extras["notebooks"]]
-    }
-    jupyter = {"ipython", "jupyter-client"}  # parts of ipykernel and nbclient
-    for path in (ROOT / "v2ir_lib").rglob("*.py"):
-        for module in re.findall(r"^\s*(?:from|import) ([A-Za-z_]\w*)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            if module in sys.stdlib_module_names or module == "v2ir_lib":
+    everything = [*PYPROJECT["project"]["dependencies"], *extras["notebooks"], *extras["dev"]]
+    declared = {canonicalize_name(Requirement(text).name) for text in everything}
+    parts = {"ipython", "jupyter-client", "packaging"}  # of ipykernel, nbclient and pytest
+    own = {"v2ir_lib", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    for path in [*(ROOT / "v2ir_lib").rglob("*.py"), *tracked("notebooks/*.ipynb", "benchmarks/*.py", "tests/*.py")]:
+        for module in set(re.findall(r"^\s*(?:from|import) ([A-Za-z_]\w*)", code_of(path), re.MULTILINE)):
+            if module in sys.stdlib_module_names or module in own:
                 continue
             name = canonicalize_name(names.get(module, module))
-            assert name in declared | jupyter, f"{path.relative_to(ROOT)} imports {module}, which pyproject.toml lacks"
+            assert name in declared | parts, f"{path.relative_to(ROOT)} imports {module}, which pyproject.toml lacks"
+
+
+def code_of(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    return "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "code")
 
 
 # --- what the README and the Makefile promise --------------------------------------------------------------------
