@@ -30,7 +30,7 @@ class PackSpec:
 PACKS = {
     "pairs": PackSpec(seed=101, count=1000),
     "infrared": PackSpec(seed=102, count=1000, visible=False),  # × 4 bands = 4,000 infrared-only images
-    "captioned": PackSpec(seed=103, count=1500, infrared=False),  # with the pairs' own: 2,500 captioned visible scenes
+    "captioned": PackSpec(seed=103, count=1200, infrared=False),  # with the pairs' own: 2,200 captioned visible scenes
     "style": PackSpec(seed=104, count=64),
     "validation": PackSpec(seed=105, count=128),
     "heldout": PackSpec(seed=106, count=512),
