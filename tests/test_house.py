@@ -111,13 +111,8 @@ def code_of(path: Path) -> str:
 # --- what the README and the Makefile promise --------------------------------------------------------------------
 
 
-def makefile_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-
-
-def readme_commands(program: str) -> list[str]:
-    """Everything behind `program` in the README's code: fenced lines and `inline code`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def commands_in(text: str, program: str) -> list[str]:
+    """Everything behind `program` in a Markdown text's code: fenced lines and `inline code`."""
     fenced = re.findall(r"^```[^\n]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     lines = [line for block in fenced for line in block.replace("\\\n", " ").splitlines()] + inline
@@ -125,30 +120,51 @@ def readme_commands(program: str) -> list[str]:
     return [found[1].split(" #")[0].strip() for line in lines if (found := re.fullmatch(starts, line.strip()))]
 
 
+def parse(text: str) -> None:
+    """Fail unless the command line takes `v2ir {text}`. A synopsis is as good: [--steps N] is --steps 1."""
+    words = shlex.split(re.sub(r"\b[A-Z]\b", "1", text.replace("[", "").replace("]", "")))
+    words = words[: next((i for i, word in enumerate(words) if word in {"|", "&&", ">"}), len(words))]
+    command, path = typer.main.get_command(app), []
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        assert words[0] in command.commands, f"v2ir {text}: there is no {words[0]!r}"
+        command = command.commands[words[0]]
+        path.append(words.pop(0))
+    if words and not hasattr(command, "commands") and "--help" not in words:
+        command.make_context(" ".join(path), words)  # raises on an unknown option or a missing argument
+
+
 def test_the_makefile_has_what_it_and_the_readme_name():
-    targets = makefile_targets()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
     assert {"tutorial", "test", "lab", "notebooks", "lint", "recipes", "bench", "clean", "help"} <= targets
-    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1].split()
-    assert set(phony) == targets
-    named = {word for command in readme_commands("make") for word in command.split() if re.fullmatch(r"[a-z]+", word)}
+    assert set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()) == targets
+    commands = commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "make")
+    named = {word for command in commands for word in command.split() if re.fullmatch(r"[a-z]+", word)}
     assert {"tutorial", "test"} <= named
     assert named <= targets
 
 
 def test_the_readmes_commands_parse():
-    commands = readme_commands("v2ir")
-    assert commands
-    for text in commands:
-        # a synopsis: [--steps N] is --steps 1
-        words = shlex.split(re.sub(r"\b[A-Z]\b", "1", text.replace("[", "").replace("]", "")), comments=True)
-        words = [*words[: next((i for i, word in enumerate(words) if word in {"|", "&&", ">"}), len(words))]]
-        command, path = typer.main.get_command(app), []
-        while hasattr(command, "commands") and words and not words[0].startswith("-"):
-            assert words[0] in command.commands, f"README.md: v2ir {text}"
-            command = command.commands[words[0]]
-            path.append(words.pop(0))
-        if words and not hasattr(command, "commands") and "--help" not in words:
-            command.make_context(" ".join(path), words)  # raises on an unknown option or a missing argument
+    for text in commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "v2ir"):
+        parse(text)
+
+
+def test_commands_are_found_and_wrong_ones_caught():
+    text = (
+        "Run `v2ir doctor`, then\n```bash\n$ .venv/bin/v2ir translate in out \\\n  --steps 5  # quick\nmake test\n```\n"
+    )
+    assert commands_in(text, "v2ir") == ["translate in out    --steps 5", "doctor"]
+    assert commands_in(text, "make") == ["test"]
+    for right in (
+        "doctor",
+        "--version",
+        "translate INPUT OUTPUT [--steps N] [--json]",
+        "world render --count N --out X",
+    ):
+        parse(right)
+    for wrong in ("doctr", "translate INPUT", "translate a b --step 3", "world render --count many --out x"):
+        with pytest.raises((AssertionError, typer.TyperException)):
+            parse(wrong)
 
 
 FAKE_PYTHON = """#!/bin/bash
