@@ -35,7 +35,7 @@ from v2ir_lib.weights import load_model
 from v2ir_lib.world import BANDS
 from v2ir_lib.world.cameras import CAMERAS
 
-STEPS, BATCH, LEARNING_RATE = 600, 96, 1.2e-3
+STEPS, BATCH, LEARNING_RATE = 500, 96, 1.2e-3
 VOCABULARY, LENGTH = 1000, 64  # tokens at most; longest prompt, start and end included
 START, END = "<|startoftext|>", "<|endoftext|>"
 INFRARED_TEXTS = (
