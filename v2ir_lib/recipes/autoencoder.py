@@ -25,7 +25,7 @@ from v2ir_lib.recipes.stage import Run, Stage, count_parameters, key, save_half,
 from v2ir_lib.world import BANDS
 
 STEPS, BATCH, LEARNING_RATE = 2600, 8, 1.5e-3
-CROP, WHOLE_FROM = 64, 0.8  # crops make more steps in the same time; the last fifth of the steps sees whole pictures
+CROP, WHOLE_FROM = 64, 0.95  # crops make more steps in the same time; the last twentieth sees whole pictures
 MIX = {"visible": 0.4, "infrared": 0.4, "segments": 0.2}
 GRADIENT, KL = 0.5, 1e-4  # weights beside L1
 
