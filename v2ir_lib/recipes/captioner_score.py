@@ -97,7 +97,7 @@ def measure(
 
     count = min(limit or len(pack.captions), len(pack.captions))
     specs = pack.specs[:count]
-    stated = [attributes_of(caption) for caption in write(np.asarray(pack.visible[:count]))]
+    stated = [attributes_of(caption) for caption in write(np.array(pack.visible[:count]))]
     return {
         "scenes": count,
         **score(stated, specs),
@@ -112,7 +112,7 @@ def draw_captions(folder: Path, pack, path: Path, count: int = 8) -> None:
 
     captioner, processor = load_captioner(folder)
     count = min(count, len(pack.captions))
-    visible = np.asarray(pack.visible[:count])
+    visible = np.array(pack.visible[:count])
     figure, axes = plt.subplots(-(-count // 4), 4, figsize=(14, 4.6 * -(-count // 4)), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
