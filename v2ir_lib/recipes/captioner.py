@@ -26,7 +26,7 @@ from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed
 from v2ir_lib.world import CLASSES
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-STEPS, BATCH, LEARNING_RATE = 1300, 32, 1e-3
+STEPS, BATCH, LEARNING_RATE = 1000, 32, 1e-3
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's, as in BLIP
 
 
