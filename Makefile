@@ -90,7 +90,7 @@ test: lint
 	@echo "[test] unit tests: about 3 minutes"
 	@$(BIN)/python -m pytest
 	@echo "[test] notebooks in 'check': a minute each at most"
-	@$(BIN)/v2ir notebooks --profile tiny --budget check --out out/check
+	@$(BIN)/v2ir notebooks --profile tiny --budget check --solutions --out out/check
 
 recipes: $(STAMP)
 	@echo "[recipes] every shipped weight, again from nothing: about four hours on two cores. Stop at will: it continues"

@@ -133,6 +133,7 @@ def notebooks(
     budget: Annotated[str, typer.Option(help="check (1 minute each), learn (3 minutes each) or paper.")] = "check",
     out: Annotated[Path, typer.Option(help="Folder for executed copies and index.html.")] = Path("out/notebooks"),
     timeout: Annotated[float | None, typer.Option(help="Seconds for each notebook, in place of the budget's.")] = None,
+    solutions: Annotated[bool, typer.Option("--solutions", help="Exercises too: solutions must pass.")] = False,
 ) -> int:
     """Run notebooks headless and strictly; exit code 1 if any fails.
 
@@ -147,7 +148,7 @@ def notebooks(
         raise UserError(f"--timeout is {timeout:g}: it must be more than 0 seconds")
     parameters = {"PROFILE": get_profile(profile).name, "BUDGET": budget}
     chosen = find_notebooks(names or [])
-    outcomes = run_notebooks(chosen, out, parameters, limit=timeout or BUDGETS[budget])
+    outcomes = run_notebooks(chosen, out, parameters, limit=timeout or BUDGETS[budget], with_solutions=solutions)
     print(f"executed copies and an index to look at: {out / 'index.html'}")
     failed = [outcome.name for outcome in outcomes if not outcome.ok]
     if failed:

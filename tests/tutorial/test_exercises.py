@@ -46,7 +46,7 @@ def test_torch_answers():
 
 @pytest.mark.parametrize(
     "expected, right, wrong",
-    [("visible", " Visible ", "infrared"), (12, 12, 4), (True, True, 1), (3, 3, True), ((1, 2), (1, 2), [1, 2])],
+    [("visible", " Visible ", "infrared"), (12, 12, 4), (True, True, 1), (3, 3, True), ([1, 2], (1, 2), [2, 1])],
 )
 def test_equal_to(expected, right, wrong):
     assert check("e", lambda: right, equal_to(expected)) == "correct"

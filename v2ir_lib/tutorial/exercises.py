@@ -62,13 +62,15 @@ def close_to(expected: object, rtol: float = 1e-5, atol: float = 1e-8) -> Judge:
 
 
 def equal_to(expected: object) -> Judge:
-    """A judge for names, choices, counts: the same type and value as `expected`."""
+    """A judge for names, choices, counts: the same type and value as `expected`; a tuple is as good as a list."""
 
     def judge(answer: object) -> str | None:
         if isinstance(expected, str) and isinstance(answer, str):
             return None if answer.strip().casefold() == expected.casefold() else f"{answer!r} is not it"
         if isinstance(expected, bool) != isinstance(answer, bool):
             return f"a {type(answer).__name__} came back where a {type(expected).__name__} was expected"
+        if isinstance(expected, list | tuple) and isinstance(answer, list | tuple):
+            return None if list(answer) == list(expected) else f"{answer!r} is not it"
         return None if type(answer) is type(expected) and answer == expected else f"{answer!r} is not it"
 
     return judge

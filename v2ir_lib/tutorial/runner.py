@@ -20,6 +20,7 @@ import nbformat
 
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root, write_json
+from v2ir_lib.tutorial import solutions
 from v2ir_lib.tutorial.kernel import KERNEL_NAME, Kernel
 from v2ir_lib.tutorial.pages import write_index, write_page
 from v2ir_lib.tutorial.record import VARIABLE, read_record
@@ -90,12 +91,13 @@ def run_notebooks(
     out: Path,
     parameters: dict,
     limit: float | None = None,
+    with_solutions: bool = False,
     say=print,
 ) -> list[Outcome]:
     """Run each notebook in a kernel of this very interpreter; write executed copies, pages, an index and the figures.
 
-    `limit` is in seconds, for each notebook. In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json.
-    A notebook that fails does not stop the others.
+    `limit` is in seconds, for each notebook. `with_solutions` puts the exercises' solutions in and sees them pass.
+    In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json. A notebook that fails does not stop the others.
     """
     out.mkdir(parents=True, exist_ok=True)
     outcomes = []
@@ -103,7 +105,7 @@ def run_notebooks(
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
         within = f", {limit:.0f} s at most" if limit else ""
         say(f"[{number}/{len(notebooks)}] {path.stem} ({settings}{within}) …")
-        outcome = run_notebook(path, out / path.name, parameters, limit)
+        outcome = run_notebook(path, out / path.name, parameters, limit, with_solutions)
         outcomes.append(outcome)
         if outcome.ok:
             cost = f"{outcome.seconds:.0f} s, {outcome.peak_memory / 2**30:.1f} GB"
@@ -120,7 +122,9 @@ def run_notebooks(
     return outcomes
 
 
-def run_notebook(path: Path, executed: Path, parameters: dict, limit: float | None = None) -> Outcome:
+def run_notebook(
+    path: Path, executed: Path, parameters: dict, limit: float | None = None, with_solutions: bool = False
+) -> Outcome:
     """Run one notebook under the rules above; the executed copy is there even when it fails half-way."""
     outcome = Outcome(path.stem)
     started = time.monotonic()
@@ -131,12 +135,14 @@ def run_notebook(path: Path, executed: Path, parameters: dict, limit: float | No
         try:
             notebook = _read(path)
             _check_rules(notebook, parameters)
+            if with_solutions:
+                _put_solutions_in(notebook)
             with Kernel({VARIABLE: str(figures)}, scratch, limit) as kernel:
                 try:
                     _execute(notebook, executed, parameters, path.parent, kernel)
                 finally:
                     outcome.peak_memory = kernel.peak_memory
-            _check_all_ran(executed, read_record(figures)["finished"])
+            _check_all_ran(executed, read_record(figures)["finished"], with_solutions)
         except NotebookError as error:
             outcome.error, outcome.cell = str(error), error.cell
         outcome.figures = read_record(figures)["figures"]
@@ -223,8 +229,17 @@ def _execute(notebook, executed: Path, parameters: dict, folder: Path, kernel: K
         raise NotebookError(f"the kernel did not start: {str(error).splitlines()[0]}") from error
 
 
-def _check_all_ran(executed: Path, finished: bool) -> None:
-    """Every code cell has run, in order, and the notebook said that it is at its end."""
+def _put_solutions_in(notebook) -> None:
+    for number, cell in enumerate(notebook.cells, 1):
+        if solutions.is_exercise(cell):
+            try:
+                solutions.put_in(cell, notebook.cells[number : number + 1])
+            except (ValueError, SyntaxError) as error:
+                raise NotebookError(str(error), number) from error
+
+
+def _check_all_ran(executed: Path, finished: bool, with_solutions: bool) -> None:
+    """Every code cell has run, in order; exercises came out as they must; the notebook said that it is at its end."""
     last, number = 0, 0  # papermill puts one cell of its own behind the parameters: not counted
     for cell in nbformat.read(executed, as_version=4).cells:
         own = "injected-parameters" in cell.metadata.get("tags", [])
@@ -236,6 +251,8 @@ def _check_all_ran(executed: Path, finished: bool) -> None:
         if cell.execution_count <= last:
             raise NotebookError("its cells did not run in order", number)
         last = cell.execution_count
+        if with_solutions and solutions.is_exercise(cell) and (complaint := solutions.complaint(cell)):
+            raise NotebookError(complaint, number)
     if not finished:
         raise NotebookError("it did not reach finish(), which belongs into its last cell")
 
