@@ -35,7 +35,10 @@ def write_manifest(path: str | Path, records: list[Record]) -> None:
 
 
 def read_manifest(path: str | Path) -> list[Record]:
-    """Read a CSV manifest. `UserError` where it is missing, lacks the columns id, visible and infrared, or repeats an id."""
+    """Read a CSV manifest.
+
+    Raises `UserError` where it is missing, lacks the columns id, visible and infrared, or repeats an id.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(

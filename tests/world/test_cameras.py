@@ -14,9 +14,8 @@ def radiance():
     kelvin = np.tile(np.linspace(275, 290, 96), (96, 1))
     kelvin[30:50, 30:50] = 306
     reflected = np.tile(np.linspace(5, 60, 96), (96, 1))
-    return np.stack([reflected, reflected * 0.8, band_radiance("mwir", kelvin), band_radiance("lwir", kelvin)]).astype(
-        np.float32
-    )
+    bands = [reflected, reflected * 0.8, band_radiance("mwir", kelvin), band_radiance("lwir", kelvin)]
+    return np.stack(bands).astype(np.float32)
 
 
 def test_there_are_enough_and_the_style_camera_is_kept_apart():
@@ -48,7 +47,10 @@ def test_the_fixed_range_means_a_temperature(radiance):
     """The grey level of 306 K does not depend on what else is in the picture; under gain control it does."""
     other = radiance.copy()
     other[3, :20] = band_radiance("lwir", 330.0)
-    grey = lambda r, name: expose(r, name, 0)[35:45, 35:45].astype(float).mean()  # noqa: E731
+
+    def grey(r, name):
+        return expose(r, name, 0)[35:45, 35:45].astype(float).mean()
+
     low, high = CAMERAS[STYLE_CAMERA].celsius
     assert grey(radiance, STYLE_CAMERA) == pytest.approx(255 * (306 - 273.15 - low) / (high - low), abs=3)
     assert grey(other, STYLE_CAMERA) == pytest.approx(grey(radiance, STYLE_CAMERA), abs=1)

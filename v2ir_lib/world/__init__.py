@@ -1,8 +1,8 @@
 """The embedded data: simulated scenes, aligned across visible light and four infrared bands.
 
-`scene` draws a scene description from a seed, `assemble` turns it into triangles with materials, `render` lets Mitsuba
-trace them, `thermal` gives every pixel a temperature, `cameras` turns radiance into infrared pictures, `captions` says
-it in words, and `packs` keeps many of them on disk.
+`scene` draws a scene description from a seed, `assemble` turns it into triangles with materials, `trace` lets Mitsuba
+find what each pixel sees, `visible` and `infrared` shade it, `cameras` turns radiance into infrared pictures,
+`captions` says it in words, and `packs` keeps many of them on disk.
 """
 
 BANDS = ("nir", "swir", "mwir", "lwir")

@@ -1,4 +1,4 @@
-"""From a scene's description to triangles: one mesh for everything that stands, and a table with a row for each part."""
+"""From a scene's description to triangles: one mesh for all that stands, and a table with a row for each part."""
 
 from dataclasses import dataclass
 
@@ -79,7 +79,10 @@ def _parts_of(thing: dict, scene: Scene) -> list[tuple[str, list[Part]]]:
 
 def _lights_of(thing: dict, scene: Scene) -> list[Light]:
     cos, sin = np.cos(thing["yaw"]), np.sin(thing["yaw"])
-    world = lambda x, y, z: (float(thing["x"] + cos * x - sin * y), float(thing["y"] + sin * x + cos * y), z)  # noqa: E731
+
+    def world(x: float, y: float, z: float) -> tuple[float, float, float]:
+        return float(thing["x"] + cos * x - sin * y), float(thing["y"] + sin * x + cos * y), z
+
     if thing["kind"] == "lamp" and scene.time != "day":
         return [Light(world(1.2, 0.0, 5.05), 1.0)]
     if thing.get("state") == "driven" and lights_on(scene):
@@ -106,9 +109,8 @@ def assemble(scene: Scene) -> Assembly:
                 owners.append(np.full(len(piece[1]), len(rows), dtype=np.int32))
                 rows.append((part, len(instances) if kind in THINGS else 0))
     vertices, faces = meshes.join(*pieces)
-    nearest = sorted(
-        lights, key=lambda light: np.hypot(light.at[0] - scene.camera.origin[0], light.at[1] - scene.camera.origin[1])
-    )
+    eye = scene.camera.origin
+    nearest = sorted(lights, key=lambda light: np.hypot(light.at[0] - eye[0], light.at[1] - eye[1]))
     ghosts = tuple(thing for thing in scene.objects if thing["kind"] == "ghost")
     return Assembly(
         vertices, faces, np.concatenate(owners), _columns(rows), tuple(instances), tuple(nearest[:7]), ghosts
@@ -122,13 +124,13 @@ def _columns(rows: list[tuple[Part, int]]) -> Parts:
     bright = np.array([a.mean() for a in albedo])
     painted = np.array([m.name in ("paint", "plaster", "wood") for _, m, _ in stuff])
     base = np.array([(m.nir, m.swir) for _, m, _ in stuff])
+    warming = np.where(painted, 1.15 - 0.6 * bright, 1.0)  # dark paint warms more than white paint
     return Parts(
         albedo=np.array(albedo, dtype=np.float32),
         reflectance=np.where(painted[:, None], 0.5 * base + 0.5 * bright[:, None], base).astype(np.float32),
         emissivity=np.array([(m.mwir, m.lwir) for _, m, _ in stuff], dtype=np.float32),
         night=np.array([m.night for _, m, _ in stuff], dtype=np.float32),
-        # Dark paint warms more than white paint.
-        sun=np.array([m.sun * (1.15 - 0.6 * b if q else 1.0) for (_, m, _), b, q in zip(stuff, bright, painted, strict=True)], dtype=np.float32),
+        sun=(np.array([m.sun for _, m, _ in stuff]) * warming).astype(np.float32),
         celsius=np.array([np.nan if p.celsius is None else p.celsius for p, _, _ in stuff], dtype=np.float32),
         extra=np.array([p.extra for p, _, _ in stuff], dtype=np.float32),
         glow=np.array([(*p.glow, p.glow_nir) for p, _, _ in stuff], dtype=np.float32),
@@ -136,4 +138,4 @@ def _columns(rows: list[tuple[Part, int]]) -> Parts:
         kind=np.array([CLASS_INDEX[p.kind] for p, _, _ in stuff], dtype=np.uint8),
         instance=np.array([i for _, _, i in stuff], dtype=np.int32),
         jitter=np.array([p.jitter for p, _, _ in stuff], dtype=np.float32),
-    )  # fmt: skip
+    )

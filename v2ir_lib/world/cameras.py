@@ -1,7 +1,7 @@
 """Infrared cameras: from radiance to the 8-bit pictures that people call "infrared".
 
-One scene gives many looks, since cameras differ in band, in how they stretch contrast, and in their flaws. The order is
-that of a real one: optics (blur), detector (pixel gains and offsets, noise), then electronics (halo, contrast, polarity).
+One scene gives many looks, since cameras differ in band, in how they stretch contrast, and in their flaws. The order
+is a real camera's: optics (blur), detector (pixel gains and offsets, noise), electronics (halo, contrast, polarity).
 """
 
 import zlib
@@ -73,9 +73,8 @@ def expose(radiance: np.ndarray, camera: Camera | str, seed: int) -> np.ndarray:
     kelvin = _radiance_of_a_kelvin(camera.band)
     image = gaussian_filter(image, camera.blur)
     if camera.pattern:
-        image = image * (1 + 0.002 * _pattern(camera.name, image.shape)) + camera.pattern * kelvin * _pattern(
-            camera.name, image.shape
-        )
+        pattern = _pattern(camera.name, image.shape)
+        image = image * (1 + 0.002 * pattern) + camera.pattern * kelvin * pattern
     noise = np.random.default_rng([seed, zlib.crc32(camera.name.encode())]).standard_normal(image.shape)
     image = image + camera.netd * kelvin * noise
     if camera.halo:

@@ -1,6 +1,6 @@
 """A scene in words, and words back into attributes.
 
-"a street at night in winter after rain seen from a car, with two people, a parked car, a bus and trees"
+"a street at night in winter after rain seen from a car, with two people, a car, a bus and trees"
 """
 
 import re
@@ -8,8 +8,14 @@ import re
 from v2ir_lib.world import SEASONS, SETTINGS, THINGS, TIMES, VIEWPOINTS, WEATHERS
 from v2ir_lib.world.scene import Scene
 
-_SETTING = {"street": "a street", "campus": "a campus", "residential": "a residential road", "park": "a park",
-            "waterside": "a waterside", "parking": "a parking lot"}  # fmt: skip
+_SETTING = {
+    "street": "a street",
+    "campus": "a campus",
+    "residential": "a residential road",
+    "park": "a park",
+    "waterside": "a waterside",
+    "parking": "a parking lot",
+}
 _TIME = {"day": "by day", "dusk": "at dusk", "night": "at night"}
 _SEASON = {"summer": "in summer", "winter": "in winter"}
 _WEATHER = {"clear": "under a clear sky", "overcast": "under an overcast sky", "fog": "in fog", "rain": "after rain"}
@@ -46,10 +52,8 @@ def caption_of(attributes: dict) -> str:
     """One English phrase; the same attributes give the same words. Objects in the order of THINGS."""
     words = [_SETTING[attributes["setting"]], _TIME[attributes["time"]], _SEASON[attributes["season"]]]
     words += [_WEATHER[attributes["weather"]], _VIEW[attributes["viewpoint"]]]
-    things = [
-        _count(kind, number)
-        for kind, number in sorted(attributes["objects"].items(), key=lambda item: THINGS.index(item[0]))
-    ]
+    objects = sorted(attributes["objects"].items(), key=lambda item: THINGS.index(item[0]))
+    things = [_count(kind, number) for kind, number in objects]
     if attributes.get("traffic"):
         things.append("moving traffic")
     text = " ".join(words)

@@ -1,4 +1,4 @@
-"""Scenes as ordinary files: pictures, masks, temperatures, descriptions and a manifest. What `v2ir world render` writes."""
+"""Scenes as files: pictures, masks, temperatures, descriptions and a manifest. What `v2ir world render` writes."""
 
 import json
 import multiprocessing
@@ -32,7 +32,7 @@ def render_folder(
     jpeg: bool = False,
     progress: bool = True,
 ) -> list[Record]:
-    """Render scenes 0 … count−1 of the world `seed` into `out`, `frames` consecutive frames of each, and write manifest.csv.
+    """Render scenes 0 … count−1 of the world `seed` into `out`, a sequence of `frames` each, and write manifest.csv.
 
     A scene that is already there is kept, so an interrupted run continues; a folder that holds another seed or other
     settings is refused. `jpeg` stores visible pictures in a quarter of the space. Raises `UserError`.
@@ -116,12 +116,12 @@ def save_scene(out: Path, index: int, frame: int, rendered: Rendered, cameras: t
         pictures[f"{name}/{stem}.png"] = expose(rendered.radiance, CAMERAS[name], index * 1000 + frame)
     pictures[f"visible/{stem}.{'jpg' if jpeg else 'png'}"] = rendered.visible
     for name, picture in pictures.items():
+        options = {"quality": 90} if name.endswith("jpg") else {"optimize": True}
         with atomic_path(out / name) as temporary:
-            Image.fromarray(picture).save(
-                temporary, **({"quality": 90} if name.endswith("jpg") else {"optimize": True})
-            )
-    with atomic_path(_note(out, index, frame)) as temporary:  # one line: indented, the descriptions outweigh the pictures
-        temporary.write_text(json.dumps({"caption": rendered.caption, **rendered.spec}) + "\n", encoding="utf-8")
+            Image.fromarray(picture).save(temporary, **options)
+    note = json.dumps({"caption": rendered.caption, **rendered.spec})
+    with atomic_path(_note(out, index, frame)) as temporary:  # one line: indented, notes would outweigh the pictures
+        temporary.write_text(note + "\n", encoding="utf-8")
 
 
 def _records(out: Path, index: int, frame: int, cameras: tuple[str, ...], jpeg: bool) -> list[Record]:
@@ -129,9 +129,17 @@ def _records(out: Path, index: int, frame: int, cameras: tuple[str, ...], jpeg: 
     caption = json.loads(_note(out, index, frame).read_text(encoding="utf-8"))["caption"]
     return [
         Record(
-            id=f"{stem}_{name}", group=f"{index:05d}", visible=f"visible/{stem}.{'jpg' if jpeg else 'png'}", infrared=f"{name}/{stem}.png",
-            band=CAMERAS[name].band, camera=name, caption=caption, instances=f"instances/{stem}.png", classes=f"classes/{stem}.png",
-            temperature=f"temperature/{stem}.png", licence=LICENCE,
+            id=f"{stem}_{name}",
+            group=f"{index:05d}",
+            visible=f"visible/{stem}.{'jpg' if jpeg else 'png'}",
+            infrared=f"{name}/{stem}.png",
+            band=CAMERAS[name].band,
+            camera=name,
+            caption=caption,
+            instances=f"instances/{stem}.png",
+            classes=f"classes/{stem}.png",
+            temperature=f"temperature/{stem}.png",
+            licence=LICENCE,
         )
         for name in cameras
-    ]  # fmt: skip
+    ]

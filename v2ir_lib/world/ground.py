@@ -1,4 +1,4 @@
-"""The ground: which material lies where, its grain, its puddles, and the warm or cool places that departed cars leave."""
+"""The ground: what lies where, its grain, its puddles, and the warm or cool places that departed cars leave."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -92,7 +92,10 @@ def ground_at(scene: Scene, ghosts: tuple[dict, ...], x: np.ndarray, y: np.ndarr
         layer[here], kind[here] = len(names), CLASS_INDEX[region[1]]
         names.append(region[0])
     stuff = [MATERIALS[name] for name in names]
-    pick = lambda values: np.array(values, dtype=np.float32)[layer]  # noqa: E731
+
+    def pick(values: list) -> np.ndarray:  # from one value a layer to one a point
+        return np.array(values, dtype=np.float32)[layer]
+
     coarse, fine = _sample(noise_tile(scene.index % 7), x, y, 23.0), _sample(noise_tile(11), x, y, 3.1)
     grain = np.array([0.16 if m.name in ("grass", "dry_grass", "soil", "sand") else 0.07 for m in stuff])[layer]
     texture = np.clip(1 + grain * (0.7 * coarse + 0.8 * fine), 0.3, 1.8)
@@ -104,15 +107,18 @@ def ground_at(scene: Scene, ghosts: tuple[dict, ...], x: np.ndarray, y: np.ndarr
         wet = np.where(hard, np.clip(0.55 + 0.35 * coarse, 0.15, 1.0), 0.25).astype(np.float32)
         wet = np.where(shape[0] > 0.5, 0.05, wet)  # it stayed dry under the car: the one ghost that the eye can see
     albedo = pick([m.albedo for m in stuff]) * texture[..., None] * (1 - 0.5 * wet[..., None])
+    reflectance = pick([(m.nir, m.swir) for m in stuff]) * (texture[..., None] ** 0.7).astype(np.float32)
     return Ground(
         albedo=np.clip(albedo, 0, 0.95).astype(np.float32),
-        reflectance=pick([(m.nir, m.swir) for m in stuff]) * (texture[..., None] ** 0.7).astype(np.float32) * (1 - 0.4 * wet[..., None]),
+        reflectance=reflectance * (1 - 0.4 * wet[..., None]),
         emissivity=np.maximum(pick([(m.mwir, m.lwir) for m in stuff]), 0.96 * (wet[..., None] > 0.5)),
         night=pick([m.night for m in stuff]) * (1 - 0.5 * wet),
         sun=pick([m.sun for m in stuff]) * (1 - 0.6 * wet),
         extra=(0.25 * coarse + 0.2 * fine + _ghost_kelvin(scene, *shape)).astype(np.float32) * ~water,
-        kind=kind, water=water, wet=wet,
-    )  # fmt: skip
+        kind=kind,
+        water=water,
+        wet=wet,
+    )
 
 
 def _ghost_shape(ghosts: tuple[dict, ...], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,10 +128,14 @@ def _ghost_shape(ghosts: tuple[dict, ...], x: np.ndarray, y: np.ndarray) -> tupl
         cos, sin = np.cos(ghost["yaw"]), np.sin(ghost["yaw"])
         dx, dy = x - ghost["x"], y - ghost["y"]
         across, along = cos * dx + sin * dy, -sin * dx + cos * dy
-        soft = lambda value, half: np.clip((half - np.abs(value)) / 0.35 + 0.5, 0, 1)  # noqa: E731
-        body = np.maximum(body, soft(across, 0.9) * soft(along, 2.15))
+        body = np.maximum(body, _soft(across, 0.9) * _soft(along, 2.15))
         engine = np.maximum(engine, np.exp(-(across**2 + (along - 1.4) ** 2) / 0.5))
     return body, engine
+
+
+def _soft(value: np.ndarray, half: float) -> np.ndarray:
+    """1 within ±half, 0 outside, with an edge 0.35 m wide."""
+    return np.clip((half - np.abs(value)) / 0.35 + 0.5, 0, 1)
 
 
 def _ghost_kelvin(scene: Scene, body: np.ndarray, engine: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Temperature of every surface, and the radiance that reaches the sensor in each of the four bands.
 
-L = τ [ε B(T) + (1 − ε)(L_env + E_sun cos θ / π)] + (1 − τ) B(T_air) in MWIR and LWIR; ρ (sun + sky + lamps) / π in NIR and SWIR.
+MWIR and LWIR: L = τ [ε B(T) + (1 − ε)(L_env + E_sun cos θ / π)] + (1 − τ) B(T_air). NIR and SWIR: L = ρ (E_sun cos θ +
+E_sky + E_lamps) / π, dimmed and veiled by the haze.
 """
 
 import numpy as np
@@ -51,15 +52,10 @@ def _reflective(scene: Scene, light: Light, trace: Trace, surfaces: Surfaces, ba
     shiny = surfaces.finish >= 2
     if shiny.any():
         share = schlick(surfaces, trace.rays, 0.05)
-        radiance = np.where(
-            shiny, radiance * (1 - share) + share * sky / np.pi * openness(surfaces, open_sky), radiance
-        )
-    if index == 0:
+        mirrored = share * sky / np.pi * openness(surfaces, open_sky)
+        radiance = np.where(shiny, radiance * (1 - share) + mirrored, radiance)
+    if band == "nir" or scene.halogen:  # an incandescent filament is as bright in SWIR; an LED is dark
         radiance = radiance + surfaces.glow[..., 3] * 6.0
-    elif scene.halogen:
-        radiance = (
-            radiance + surfaces.glow[..., 3] * 6.0
-        )  # an incandescent filament is as bright in SWIR; an LED is dark
     radiance = np.where(surfaces.sky, zenith, radiance)
     through = np.exp(-HAZE[band] * light.extinction * np.minimum(trace.distance, 2000.0))
     return radiance * through + (1 - through) * (sky / np.pi * 1.1 + lamp * 0.05)

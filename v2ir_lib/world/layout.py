@@ -13,7 +13,7 @@ Spots = Callable[[np.random.Generator], tuple[float, float, float]]
 
 @dataclass
 class Plan:
-    """One place. `regions` are painted in order: (material, class, shape, numbers), a strip or an ellipse or bay lines."""
+    """One place. `regions` are painted in order, each (material, class, shape, *numbers): a strip, an ellipse, …"""
 
     setting: str
     regions: list[tuple]
@@ -35,17 +35,29 @@ def _strip(rng, low: float, high: float, near: float = 5.0, far: float = 45.0) -
     return rng.uniform(low, high), near + (far - near) * rng.random() ** 1.5
 
 
+def _block(x: float, y: float, wide: float, deep: float, tall: float, look, gable: bool = False, front=0.0) -> dict:
+    """A building's description, its place to the millimetre and its size to the centimetre."""
+    return dict(
+        x=round(float(x), 3),
+        y=round(float(y), 3),
+        yaw=0.0,
+        wide=round(float(wide), 2),
+        deep=round(float(deep), 2),
+        tall=round(float(tall), 2),
+        gable=gable,
+        look=str(look),
+        front=float(front),
+    )
+
+
 def _row(rng, side: float, depth: float, heights: tuple, gap: float, gable: bool, looks: tuple) -> list[dict]:
     """Buildings along one side, their fronts at x = side, from just behind the camera to the far end."""
     result, y = [], rng.uniform(-6, 2)
     while y < 88:
         wide = rng.uniform(9, 16) if gable else rng.uniform(10, 22)
         deep = depth * rng.uniform(0.8, 1.2)
-        result.append(dict(
-            x=round(float(side + np.sign(side) * deep / 2), 3), y=round(float(y + wide / 2), 3), yaw=0.0,
-            wide=round(float(deep), 2), deep=round(float(wide), 2), tall=round(float(rng.uniform(*heights)), 2),
-            gable=gable, look=str(rng.choice(looks)), front=float(-np.sign(side)),
-        ))  # fmt: skip
+        x, tall, look = side + np.sign(side) * deep / 2, rng.uniform(*heights), rng.choice(looks)
+        result.append(_block(x, y + wide / 2, deep, wide, tall, look, gable, -np.sign(side)))
         y += wide + (rng.uniform(0.2, gap) if gap else 0.0)
     return result
 
@@ -56,10 +68,8 @@ def _ends(rng, looks: tuple, low: float = 8, high: float = 22) -> list[dict]:
     while x < 70:
         wide = rng.uniform(9, 22)
         if rng.random() < 0.8:
-            result.append(dict(
-                x=round(float(x + wide / 2), 3), y=round(float(rng.uniform(96, 112)), 3), yaw=0.0, wide=round(float(wide), 2),
-                deep=8.0, tall=round(float(rng.uniform(low, high)), 2), gable=False, look=str(rng.choice(looks)), front=0.0,
-            ))  # fmt: skip
+            y, tall, look = rng.uniform(96, 112), rng.uniform(low, high), rng.choice(looks)
+            result.append(_block(x + wide / 2, y, wide, 8.0, tall, look))
         x += wide
     return result
 
@@ -73,6 +83,11 @@ def _lamp_rows(rng, *sides: float) -> list[tuple]:
     ]
 
 
+def _side(rng) -> float:
+    """−1, the left, or 1, the right."""
+    return float(rng.choice([-1, 1]))
+
+
 def _along(rng) -> float:
     return float(rng.choice([0.0, np.pi]) + rng.normal(0, 0.05))
 
@@ -82,9 +97,9 @@ def _any_yaw(rng) -> float:
 
 
 def _street(rng) -> Plan:
-    half, walk = rng.uniform(5.0, 6.2), rng.uniform(2.6, 3.6)
+    half, paved = rng.uniform(5.0, 6.2), rng.uniform(2.6, 3.6)
     regions = [
-        ("concrete", "pavement", "strip", -half - walk, half + walk),
+        ("concrete", "pavement", "strip", -half - paved, half + paved),
         ("asphalt", "road", "strip", -half, half),
         ("marking", "road", "dashes", 0.0, 0.14),
         ("marking", "road", "strip", -half + 2.1, -half + 2.2),
@@ -92,65 +107,66 @@ def _street(rng) -> Plan:
     ]
     if rng.random() < 0.5:
         regions.append(("marking", "road", "zebra", rng.uniform(9, 16), half - 0.3))
-    edge = half + walk
-    side = lambda rng: float(rng.choice([-1, 1]))  # noqa: E731
+    edge = half + paved
 
     def drive(rng):
-        s = side(rng)
+        s = _side(rng)
         return s * (half - 2.1) / 2, 8 + 34 * rng.random() ** 1.3, 0.0 if s > 0 else float(np.pi)
 
     def park(rng):
-        s = side(rng)
+        s = _side(rng)
         return s * (half - 1.05), 6 + 34 * rng.random(), 0.0 if s > 0 else float(np.pi)
 
-    def walk_spot(rng):
+    def walk(rng):
         if rng.random() < 0.2:
             x, y = _strip(rng, -half, half, 8, 30)
             return x, y, float(np.pi / 2 * rng.choice([-1, 1]))
         x, y = _strip(rng, half + 0.4, edge - 0.5, 5, 34)
-        return side(rng) * x, y, _along(rng)
+        return _side(rng) * x, y, _along(rng)
 
     def green(rng):
-        return side(rng) * (half + 0.7), rng.uniform(5, 60), 0.0
+        return _side(rng) * (half + 0.7), rng.uniform(5, 60), 0.0
 
     looks = ("brick", "plaster", "office", "concrete")
-    buildings = _row(rng, edge, 12, (8, 20), 0, False, looks) + _row(rng, -edge, 12, (8, 20), 0, False, looks)
-    return Plan("street", regions, (half - 2.1) / 2, edge - 1.0, walk_spot, green, drive, park, 2.2, (0, 6),
-                buildings + _ends(rng, looks), _lamp_rows(rng, -half - 0.4, half + 0.4))  # fmt: skip
+    row = dict(heights=(8, 20), gap=0, gable=False, looks=looks)
+    buildings = _row(rng, edge, 12, **row) + _row(rng, -edge, 12, **row) + _ends(rng, looks)
+    lane, lamps = (half - 2.1) / 2, _lamp_rows(rng, -half - 0.4, half + 0.4)
+    return Plan("street", regions, lane, edge - 1.0, walk, green, drive, park, 2.2, (0, 6), buildings, lamps)
 
 
 def _residential(rng) -> Plan:
-    half, walk = rng.uniform(3.4, 4.2), 1.8
-    edge, yard = half + walk, rng.uniform(4, 7)
+    half, paved = rng.uniform(3.4, 4.2), 1.8
+    edge, yard = half + paved, rng.uniform(4, 7)
     regions = [
         ("concrete", "pavement", "strip", -edge, edge),
         ("asphalt", "road", "strip", -half, half),
         ("concrete", "pavement", "drives", edge, edge + yard),
     ]
-    side = lambda rng: float(rng.choice([-1, 1]))  # noqa: E731
 
     def drive(rng):
-        s = side(rng)
+        s = _side(rng)
         return s * half * 0.42, 8 + 34 * rng.random() ** 1.3, 0.0 if s > 0 else float(np.pi)
 
     def park(rng):
-        s = side(rng)
+        s = _side(rng)
         if rng.random() < 0.35:
             return s * (edge + yard * 0.45), 12 * rng.integers(1, 4) + 0.0, float(s * np.pi / 2)
         return s * (half - 0.95), 6 + 34 * rng.random(), 0.0 if s > 0 else float(np.pi)
 
-    def walk_spot(rng):
+    def walk(rng):
         x, y = _strip(rng, half + 0.3, edge - 0.3, 5, 30)
-        return side(rng) * x, y, _along(rng)
+        return _side(rng) * x, y, _along(rng)
 
     def green(rng):
-        return side(rng) * rng.uniform(edge + 0.8, edge + yard - 0.8), rng.uniform(5, 55), _any_yaw(rng)
+        return _side(rng) * rng.uniform(edge + 0.8, edge + yard - 0.8), rng.uniform(5, 55), _any_yaw(rng)
 
     looks = ("brick", "plaster", "wood")
     row = dict(heights=(3.4, 6.2), gap=6, gable=True, looks=looks)
     buildings = _row(rng, edge + yard, 9, **row) + _row(rng, -edge - yard, 9, **row)
-    return Plan("residential", regions, half * 0.42, half + 0.9, walk_spot, green, drive, park, 2.2, (3, 9),
-                buildings, _lamp_rows(rng, half + 0.4), furniture=("bin", "sign", "fence"))  # fmt: skip
+    lane, lamps, furniture = half * 0.42, _lamp_rows(rng, half + 0.4), ("bin", "sign", "fence")
+    return Plan(
+        "residential", regions, lane, half + 0.9, walk, green, drive, park, 2.2, (3, 9), buildings, lamps, furniture
+    )
 
 
 def _campus(rng) -> Plan:
@@ -170,24 +186,17 @@ def _campus(rng) -> Plan:
         return x, y, _along(rng)
 
     def green(rng):
-        return float(rng.choice([-1, 1])) * rng.uniform(half + 1.2, 15), rng.uniform(5, 55), _any_yaw(rng)
+        return _side(rng) * rng.uniform(half + 1.2, 15), rng.uniform(5, 55), _any_yaw(rng)
 
     looks = ("office", "brick", "concrete")
     wall = rng.uniform(16, 22)
-    buildings = _row(rng, wall, 14, (9, 18), 10, False, looks) + _row(rng, -wall, 14, (9, 18), 10, False, looks)
-    hall = dict(
-        x=0.0,
-        y=far + 20,
-        yaw=0.0,
-        wide=34.0,
-        deep=12.0,
-        tall=round(float(rng.uniform(10, 18)), 2),
-        gable=False,
-        look=str(rng.choice(looks)),
-        front=0.0,
-    )
-    return Plan("campus", regions, 0.8, half - 0.5, walk, green, None, None, 0.0, (4, 11), [*buildings, hall],
-                _lamp_rows(rng, -half - 0.5, half + 0.5), ("bench", "bench", "bin", "sign", "statue"))  # fmt: skip
+    row = dict(heights=(9, 18), gap=10, gable=False, looks=looks)
+    buildings = _row(rng, wall, 14, **row) + _row(rng, -wall, 14, **row)
+    tall, look = round(float(rng.uniform(10, 18)), 2), str(rng.choice(looks))
+    hall = dict(x=0.0, y=far + 20, yaw=0.0, wide=34.0, deep=12.0, tall=tall, gable=False, look=look, front=0.0)
+    buildings.append(hall)
+    lamps, furniture = _lamp_rows(rng, -half - 0.5, half + 0.5), ("bench", "bench", "bin", "sign", "statue")
+    return Plan("campus", regions, 0.8, half - 0.5, walk, green, None, None, 0.0, (4, 11), buildings, lamps, furniture)
 
 
 def _park(rng) -> Plan:
@@ -195,7 +204,7 @@ def _park(rng) -> Plan:
     bend, phase = rng.uniform(0.5, 2.5), rng.uniform(0, 6)
     regions = [(str(rng.choice(["soil", "asphalt", "sand"])), "pavement", "winding", half, bend, phase)]
     pond = rng.random() < 0.45
-    px, py = float(rng.choice([-1, 1])) * rng.uniform(8, 11), rng.uniform(16, 26)
+    px, py = _side(rng) * rng.uniform(8, 11), rng.uniform(16, 26)
     if pond:
         regions.append(("water", "water", "ellipse", px, py, rng.uniform(4.0, 5.5), rng.uniform(5.0, 8.0)))
 
@@ -205,18 +214,22 @@ def _park(rng) -> Plan:
 
     def green(rng):
         while True:
-            x, y = float(rng.choice([-1, 1])) * rng.uniform(half + bend + 1.2, 22), rng.uniform(6, 70)
+            x, y = _side(rng) * rng.uniform(half + bend + 1.2, 22), rng.uniform(6, 70)
             if not pond or ((x - px) / 7.5) ** 2 + ((y - py) / 10) ** 2 > 1:
                 return x, y, _any_yaw(rng)
 
-    return Plan("park", regions, 0.0, half, walk, green, None, None, 0.0, (8, 22), _ends(rng, ("brick", "plaster"), 4, 9)[:3],
-                _lamp_rows(rng, half + bend + 0.8)[:2], ("bench", "bench", "bin", "sign"))  # fmt: skip
+    buildings = _ends(rng, ("brick", "plaster"), 4, 9)[:3]
+    lamps, furniture = _lamp_rows(rng, half + bend + 0.8)[:2], ("bench", "bench", "bin", "sign")
+    return Plan("park", regions, 0.0, half, walk, green, None, None, 0.0, (8, 22), buildings, lamps, furniture)
 
 
 def _waterside(rng) -> Plan:
     half, shore = rng.uniform(2.0, 3.2), rng.uniform(4.2, 6.0)
-    flip = float(rng.choice([-1, 1]))  # the water lies to the right, or to the left
-    strip = lambda m, c, a, b: (m, c, "strip", min(a * flip, b * flip), max(a * flip, b * flip))  # noqa: E731
+    flip = _side(rng)  # the water lies to the right, or to the left
+
+    def strip(material: str, kind: str, near: float, far: float) -> tuple:
+        return material, kind, "strip", *sorted((near * flip, far * flip))
+
     regions = [
         strip("concrete", "pavement", -half, shore),
         strip("sand", "soil", -half - 1.6, -half),
@@ -230,9 +243,11 @@ def _waterside(rng) -> Plan:
     def green(rng):
         return -flip * rng.uniform(half + 2.2, 16), rng.uniform(5, 60), _any_yaw(rng)
 
-    buildings = [b for b in _row(rng, -flip * 20, 12, (6, 14), 12, False, ("plaster", "brick", "office"))]
-    return Plan("waterside", regions, 0.0, half * 0.8 * -flip, walk, green, None, None, 0.0, (3, 9), buildings + _ends(rng, ("plaster", "office"), 4, 14),
-                _lamp_rows(rng, -flip * (half + 0.4)), ("bench", "bin", "sign", "railing"))  # fmt: skip
+    buildings = _row(rng, -flip * 20, 12, (6, 14), 12, False, ("plaster", "brick", "office"))
+    buildings += _ends(rng, ("plaster", "office"), 4, 14)
+    walk_side = half * 0.8 * -flip
+    lamps, furniture = _lamp_rows(rng, -flip * (half + 0.4)), ("bench", "bin", "sign", "railing")
+    return Plan("waterside", regions, 0.0, walk_side, walk, green, None, None, 0.0, (3, 9), buildings, lamps, furniture)
 
 
 def _parking(rng) -> Plan:
@@ -245,11 +260,11 @@ def _parking(rng) -> Plan:
     ]
 
     def drive(rng):
-        s = float(rng.choice([-1, 1]))
+        s = _side(rng)
         return s * aisle * 0.5, 8 + 30 * rng.random(), 0.0 if s > 0 else float(np.pi)
 
     def park(rng):
-        s, bay = float(rng.choice([-1, 1])), int(rng.integers(0, 13))
+        s, bay = _side(rng), int(rng.integers(0, 13))
         return s * (aisle + 2.4), 6 + 2.7 * bay, float(-s * np.pi / 2 + (np.pi if rng.random() < 0.4 else 0))
 
     def walk(rng):
@@ -257,13 +272,14 @@ def _parking(rng) -> Plan:
         return x, y, _any_yaw(rng)
 
     def green(rng):
-        return float(rng.choice([-1, 1])) * rng.uniform(17, 24), rng.uniform(5, 60), _any_yaw(rng)
+        return _side(rng) * rng.uniform(17, 24), rng.uniform(5, 60), _any_yaw(rng)
 
-    buildings = _row(rng, 27, 16, (6, 10), 6, False, ("metal", "concrete", "office")) + _ends(
-        rng, ("metal", "office", "concrete"), 6, 14
+    buildings = _row(rng, 27, 16, (6, 10), 6, False, ("metal", "concrete", "office"))
+    buildings += _ends(rng, ("metal", "office", "concrete"), 6, 14)
+    lamps, furniture = _lamp_rows(rng, -10.4, 10.4), ("bin", "sign", "container")
+    return Plan(
+        "parking", regions, aisle * 0.5, 10.2, walk, green, drive, park, 5.0, (2, 7), buildings, lamps, furniture
     )
-    return Plan("parking", regions, aisle * 0.5, 10.2, walk, green, drive, park, 5.0, (2, 7), buildings,
-                _lamp_rows(rng, -10.4, 10.4), ("bin", "sign", "container"))  # fmt: skip
 
 
 _MAKERS = dict(

@@ -37,7 +37,10 @@ def person(thing: dict, air: float, lights_on: bool, seated: bool = False) -> li
     legs = [meshes.between((s * 0.1, s * stride, 0.06 + lift), (s * 0.09, 0, hips), 0.085, 7) for s in (-1, 1)]
     shoes = [meshes.move(meshes.box(0.11, 0.27, 0.09), (s * 0.1, s * stride + 0.04, lift)) for s in (-1, 1)]
     torso = meshes.move(meshes.ellipsoid(0.215, 0.15, 0.37, 2), (0, lean * 0.4, (hips + shoulders) / 2))
-    hand = lambda s: (s * 0.27, (0.42 if seated else -s * stride * 0.8), 0.86 + lift * 0.8)  # noqa: E731
+
+    def hand(s: int) -> tuple[float, float, float]:
+        return s * 0.27, (0.42 if seated else -s * stride * 0.8), 0.86 + lift * 0.8
+
     arms = [meshes.between((s * 0.22, lean, shoulders - 0.04), hand(s), 0.055, 6) for s in (-1, 1)]
     hands = [meshes.move(meshes.ellipsoid(0.055, 0.055, 0.08), hand(s)) for s in (-1, 1)]
     head = meshes.move(meshes.ellipsoid(0.1, 0.115, 0.14, 2), (0, lean + 0.03, shoulders + 0.22))
@@ -68,9 +71,15 @@ def animal(thing: dict, air: float, lights_on: bool) -> list[Part]:
     body = meshes.move(meshes.ellipsoid(girth, length / 2, girth * 1.1, 2), (0, 0, height - girth * 0.7))
     swing = rng.uniform(-0.12, 0.12) * height
     legs = [
-        meshes.between((sx * girth * 0.6, sy * length * 0.36 + sx * sy * swing, 0), (sx * girth * 0.55, sy * length * 0.34, height - girth), girth * 0.2, 6)
-        for sx in (-1, 1) for sy in (-1, 1)
-    ]  # fmt: skip
+        meshes.between(
+            (sx * girth * 0.6, sy * length * 0.36 + sx * sy * swing, 0),
+            (sx * girth * 0.55, sy * length * 0.34, height - girth),
+            girth * 0.2,
+            6,
+        )
+        for sx in (-1, 1)
+        for sy in (-1, 1)
+    ]
     up = 0.45 if thing["beast"] in ("deer", "horse") else 0.16
     nose = (0, length * 0.66, height + up * height * 0.75)
     neck = meshes.between((0, length * 0.4, height - girth * 0.5), (0, length * 0.56, nose[2]), girth * 0.42, 7)

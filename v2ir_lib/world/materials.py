@@ -14,7 +14,7 @@ DAY_AIR, NIGHT_AIR = 30.0, 20.0  # °C, of the reference day and night
 
 @dataclass(frozen=True)
 class Material:
-    """One surface. `night` and `sun` are kelvin above the air: at night under a clear sky, and added by full summer sun."""
+    """One surface. `night`: kelvin above the air on a clear night; `sun`: kelvin that full summer sun adds."""
 
     name: str
     srgb: tuple[int, int, int]

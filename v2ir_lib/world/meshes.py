@@ -1,6 +1,7 @@
 """Triangles: a handful of shapes as (vertices (N, 3) in metres, faces (M, 3)), all with z up, and how to move them."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -125,7 +126,7 @@ def ring(radius: float, thickness: float, sides: int = 14) -> Mesh:
     """A wheel's rim in the y-z plane, standing on z = 0."""
     angle = np.linspace(0, 2 * np.pi, sides + 1)
     points = np.column_stack([np.zeros(sides + 1), np.cos(angle) * radius, np.sin(angle) * radius + radius])
-    return join(*(between(a, b, thickness, 4) for a, b in zip(points[:-1], points[1:], strict=True)))
+    return join(*(between(a, b, thickness, 4) for a, b in pairwise(points)))
 
 
 def quad(corners: np.ndarray) -> Mesh:

@@ -1,4 +1,4 @@
-"""A part: some triangles of one material and one temperature rule. Everything that stands in a scene is a list of them."""
+"""A part: triangles of one material and one temperature rule. All that stands in a scene is a list of parts."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,9 @@ from v2ir_lib.world.meshes import Mesh
 class Part:
     """`celsius` fixes the temperature; otherwise the material's rule gives it, plus `extra` kelvin.
 
-    `colour` (sRGB, 0-255) replaces the material's. `glow` is radiance that it sends out by itself in visible light (linear
-    RGB, 1 = a white wall in full sun) and `glow_nir` the same in NIR. `jitter` varies the brightness from face to face.
+    `colour` (sRGB, 0-255) replaces the material's. `glow` is radiance that it sends out by itself in visible light
+    (linear RGB, 1 = a white wall in full sun) and `glow_nir` the same in NIR. `jitter` varies the brightness from face
+    to face.
     """
 
     mesh: Mesh
@@ -26,7 +27,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Light:
-    """A street lamp's or a headlight's light: a point at `at` (metres); `towards` makes it a spot. 1 = a street lamp."""
+    """A point of light at `at` (metres); `towards` makes it a spot, as a headlight is. `power` 1 = a street lamp."""
 
     at: tuple[float, float, float]
     power: float

@@ -9,19 +9,15 @@ from v2ir_lib.world import SEASONS, SETTINGS, TIMES, VIEWPOINTS, WEATHERS
 from v2ir_lib.world.layout import Plan, plan_for
 
 PAINTS = (  # sRGB, the colours that cars are sold in, and a few that people wear
-    (225, 226, 228), (30, 31, 34), (120, 124, 128), (176, 180, 184), (140, 22, 26), (24, 52, 110), (34, 84, 62), (196, 160, 60),
+    (225, 226, 228), (30, 31, 34), (120, 124, 128), (176, 180, 184),
+    (140, 22, 26), (24, 52, 110), (34, 84, 62), (196, 160, 60),
 )  # fmt: skip
 CLOTHES = (
-    (40, 42, 50), (170, 40, 40), (40, 80, 150), (220, 215, 205), (200, 150, 40), (60, 110, 70), (110, 70, 120), (30, 30, 32),
+    (40, 42, 50), (170, 40, 40), (40, 80, 150), (220, 215, 205),
+    (200, 150, 40), (60, 110, 70), (110, 70, 120), (30, 30, 32),
 )  # fmt: skip
-SPEED = {
-    "car": 9.0,
-    "bus": 7.0,
-    "truck": 7.0,
-    "bicycle": 4.0,
-    "person": 1.3,
-    "animal": 0.8,
-}  # m/s, movers in a sequence
+# m/s, of what moves in a sequence
+SPEED = {"car": 9.0, "bus": 7.0, "truck": 7.0, "bicycle": 4.0, "person": 1.3, "animal": 0.8}
 
 
 @dataclass(frozen=True)
@@ -76,6 +72,7 @@ class Crowd:
         return bool(depth > 3.0 and abs(offset @ right) < reach and abs(offset @ up) < reach)
 
     def free(self, x: float, y: float, radius: float) -> bool:
+        """Whether a circle of `radius` metres about (x, y) touches nothing that stands already."""
         return all((x - a) ** 2 + (y - b) ** 2 > (radius + r) ** 2 for a, b, r in self.taken)
 
     def add(self, kind: str, spots, radius: float, *, anywhere: bool = False, tries: int = 30, **state) -> bool:
@@ -115,14 +112,17 @@ def sample_scene(seed: int, index: int, **fixed: str) -> Scene:
     elevation = {"day": rng.uniform(0.5, 1.05) * (1.0 if season == "summer" else 0.5), "dusk": rng.uniform(0.03, 0.1)}
     azimuth = rng.uniform(0, 2 * np.pi)
     return Scene(
-        seed=seed, index=index, frame=0, **drawn,
+        seed=seed,
+        index=index,
+        frame=0,
+        **drawn,
         air=round(float(air + rng.uniform(-4, 4)), 2),
         sun=(round(float(elevation.get(time, -0.3)), 4), round(float(azimuth), 4)),
         snow=bool(season == "winter" and drawn["weather"] != "rain" and rng.random() < 0.5),
         halogen=bool(rng.random() < 0.5),
         camera=camera,
         objects=tuple(crowd.objects),
-    )  # fmt: skip
+    )
 
 
 def draw_attributes(rng: np.random.Generator) -> dict[str, str]:
@@ -148,8 +148,8 @@ def sequence(scene: Scene, frames: int, seconds: float = 0.2) -> list[Scene]:
             x, y = thing["x"] - np.sin(thing["yaw"]) * step, thing["y"] + np.cos(thing["yaw"]) * step
             objects.append({**thing, "x": round(float(x), 3), "y": round(float(y), 3)})
         forward = {"driving": 6.0, "aerial": 3.0}.get(scene.viewpoint, 0.0) * passed
-        shift = lambda point, by=forward: (point[0], point[1] + by, point[2])  # noqa: E731
-        camera = replace(scene.camera, origin=shift(scene.camera.origin), target=shift(scene.camera.target))
+        (x, y, z), (u, v, w) = scene.camera.origin, scene.camera.target
+        camera = replace(scene.camera, origin=(x, y + forward, z), target=(u, v + forward, w))
         result.append(replace(scene, frame=frame, camera=camera, objects=tuple(objects)))
     return result
 
@@ -166,9 +166,8 @@ def _camera(viewpoint: str, plan: Plan, rng: np.random.Generator) -> Camera:
         height, x = rng.uniform(24, 38), plan.lane * rng.uniform(-1, 1)
         return Camera((x, rng.uniform(6, 16), height), (x + rng.uniform(-3, 3), 26.0, 0.0), rng.uniform(46, 56))
     x = rng.uniform(-1, 1) * abs(plan.walk_side)
-    return Camera(
-        (x, 0.0, rng.uniform(1.5, 1.75)), (rng.uniform(-2.5, 2.5), 14.0, rng.uniform(0.7, 1.3)), rng.uniform(48, 60)
-    )
+    origin = (x, 0.0, rng.uniform(1.5, 1.75))
+    return Camera(origin, (rng.uniform(-2.5, 2.5), 14.0, rng.uniform(0.7, 1.3)), rng.uniform(48, 60))
 
 
 def _furnish(crowd: Crowd, plan: Plan, drawn: dict) -> None:
@@ -181,10 +180,9 @@ def _furnish(crowd: Crowd, plan: Plan, drawn: dict) -> None:
         crowd.taken.append((x, y, 0.5))
     conifers = rng.random() < 0.3
     for _ in range(rng.integers(*plan.trees)):
-        kind = "conifer" if rng.random() < (0.8 if conifers else 0.15) else "broadleaf"
-        crowd.add(
-            "tree", plan.green, 1.6, anywhere=rng.random() < 0.3, shape=kind, height=round(float(rng.uniform(4, 9)), 2)
-        )
+        shape = "conifer" if rng.random() < (0.8 if conifers else 0.15) else "broadleaf"
+        anywhere, height = rng.random() < 0.3, round(float(rng.uniform(4, 9)), 2)
+        crowd.add("tree", plan.green, 1.6, anywhere=anywhere, shape=shape, height=height)
     for _ in range(rng.integers(0, 5)):
         crowd.add("bush", plan.green, 0.8, anywhere=True)
     for kind in plan.furniture:
@@ -196,8 +194,20 @@ def _populate(crowd: Crowd, plan: Plan, drawn: dict) -> None:
     """Vehicles, people, bicycles, animals, and the warm or cool places that departed cars leave."""
     rng = crowd.rng
     busy = 0.6 if drawn["time"] == "night" else 1.0
-    paint = lambda: list(map(int, PAINTS[rng.integers(len(PAINTS))]))  # noqa: E731
-    cloth = lambda: list(map(int, CLOTHES[rng.integers(len(CLOTHES))]))  # noqa: E731
+
+    # Drawn by `Crowd.add`, and only for what found a place.
+    def paint() -> list[int]:
+        return list(map(int, PAINTS[rng.integers(len(PAINTS))]))
+
+    def cloth() -> list[int]:
+        return list(map(int, CLOTHES[rng.integers(len(CLOTHES))]))
+
+    def body() -> int:
+        return int(rng.integers(4))
+
+    def height() -> float:
+        return round(float(rng.uniform(1.55, 1.9)), 2)
+
     heavy = rng.random()
     if plan.drive is not None:
         if heavy < 0.3:
@@ -205,27 +215,18 @@ def _populate(crowd: Crowd, plan: Plan, drawn: dict) -> None:
         elif heavy < 0.55:
             crowd.add("truck", plan.drive, 4.0, state="driven", moving=True, colour=paint)
         for _ in range(rng.poisson(1.3 * busy)):
-            crowd.add(
-                "car", plan.drive, 2.4, state="driven", moving=True, colour=paint, body=lambda: int(rng.integers(4))
-            )
+            crowd.add("car", plan.drive, 2.4, state="driven", moving=True, colour=paint, body=body)
     if plan.park is not None:
         for _ in range(rng.poisson(plan.parked)):
             state = "just parked" if rng.random() < 0.35 else "cold"
-            crowd.add("car", plan.park, 2.3, state=state, colour=paint, body=lambda: int(rng.integers(4)))
+            crowd.add("car", plan.park, 2.3, state=state, colour=paint, body=body)
         if rng.random() < 0.12:
             crowd.add("truck", plan.park, 3.6, state="cold", colour=paint)
         if rng.random() < 0.45:
             crowd.add("ghost", plan.park, 2.3)
     for _ in range(rng.poisson(2.6 * busy)):
-        crowd.add(
-            "person",
-            plan.walk,
-            0.6,
-            moving=bool(rng.random() < 0.7),
-            top=cloth,
-            trousers=cloth,
-            height=lambda: round(float(rng.uniform(1.55, 1.9)), 2),
-        )
+        moving = bool(rng.random() < 0.7)
+        crowd.add("person", plan.walk, 0.6, moving=moving, top=cloth, trousers=cloth, height=height)
     for _ in range(rng.poisson(0.8 if plan.setting in ("campus", "residential", "park", "waterside") else 0.5)):
         ridden = bool(rng.random() < 0.5)
         crowd.add("bicycle", plan.walk, 1.0, moving=ridden, ridden=ridden, colour=paint, top=cloth, trousers=cloth)

@@ -37,19 +37,26 @@ def surfaces_of(scene: Scene, assembly: Assembly, trace: Trace) -> Surfaces:
     face, parts = trace.face, assembly.parts
     sky = face < 0
     row = assembly.part[np.maximum(face, 0)]
-    grain = (np.maximum(face, 0).astype(np.int64) * 2654435761 % 1024).astype(
-        np.float32
-    ) / 512 - 1  # one value a face, −1 … 1
+    hashed = np.maximum(face, 0).astype(np.int64) * 2654435761 % 1024
+    grain = hashed.astype(np.float32) / 512 - 1  # one value a face, −1 … 1
     jitter = (1 + parts.jitter[row] * grain)[..., None]
     result = Surfaces(
         sky=sky,
         albedo=np.clip(parts.albedo[row] * jitter, 0, 0.95),
         reflectance=np.clip(parts.reflectance[row] * (1 + 0.6 * (jitter - 1)), 0, 0.95),
-        emissivity=parts.emissivity[row], night=parts.night[row], sun=parts.sun[row], celsius=parts.celsius[row],
-        extra=parts.extra[row], glow=parts.glow[row], finish=parts.finish[row].copy(), kind=parts.kind[row],
-        instance=parts.instance[row], wet=np.zeros(face.shape, dtype=np.float32),
-        normal=face_normals(assembly)[np.maximum(face, 0)], mirror=trace.rays,
-    )  # fmt: skip
+        emissivity=parts.emissivity[row],
+        night=parts.night[row],
+        sun=parts.sun[row],
+        celsius=parts.celsius[row],
+        extra=parts.extra[row],
+        glow=parts.glow[row],
+        finish=parts.finish[row],
+        kind=parts.kind[row],
+        instance=parts.instance[row],
+        wet=np.zeros(face.shape, dtype=np.float32),
+        normal=face_normals(assembly)[np.maximum(face, 0)],
+        mirror=trace.rays,
+    )
     result.kind[sky] = CLASS_INDEX["sky"]
     result.instance[sky] = 0
     _lay_ground(result, scene, assembly, trace, (row == 0) & ~sky)

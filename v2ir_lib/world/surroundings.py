@@ -60,33 +60,18 @@ def building(thing: dict, air: float, lights_on: bool) -> list[Part]:
         parts.append(Part(meshes.join(*dark), "glass", "window"))
     if lit:
         glow = (warmth, warmth * 0.74, warmth * 0.4) if lights_on else (0, 0, 0)
-        parts.append(
-            Part(
-                meshes.join(*lit),
-                "glass",
-                "window",
-                extra=4.0 if air < 10 else 0.0,
-                glow=glow,
-                glow_nir=0.03 * bool(lights_on),
-            )
-        )
+        extra, near_infrared = 4.0 if air < 10 else 0.0, 0.03 * bool(lights_on)
+        parts.append(Part(meshes.join(*lit), "glass", "window", extra=extra, glow=glow, glow_nir=near_infrared))
     if thing["gable"]:
         rise = rng.uniform(1.6, 2.8)
         outline = np.array([(-deep / 2 - 0.3, tall), (deep / 2 + 0.3, tall), (0, tall + rise)])
         roof = ((120, 70, 55), (82, 82, 86), (100, 84, 72))[rng.integers(3)]
         parts.append(Part(meshes.extrude(outline, wide + 0.5), "roof", "building", roof))
-        parts.append(
-            Part(meshes.move(meshes.box(0.6, 0.6, 1.4), (wide * 0.2, 0, tall + rise * 0.5)), "brick", "building")
-        )
+        chimney = meshes.move(meshes.box(0.6, 0.6, 1.4), (wide * 0.2, 0, tall + rise * 0.5))
+        parts.append(Part(chimney, "brick", "building"))
     else:
-        parts.append(
-            Part(
-                meshes.move(meshes.box(wide + 0.3, deep + 0.3, 0.35), (0, 0, tall)),
-                "concrete",
-                "building",
-                (120, 118, 114),
-            )
-        )
+        slab = meshes.move(meshes.box(wide + 0.3, deep + 0.3, 0.35), (0, 0, tall))
+        parts.append(Part(slab, "concrete", "building", (120, 118, 114)))
         unit = meshes.move(meshes.box(2.0, 1.6, 1.2), (wide * 0.2, 0, tall + 0.3))
         parts.append(Part(unit, "aluminium", "building"))
     return parts
@@ -177,19 +162,12 @@ def furniture(thing: dict, air: float, lights_on: bool) -> list[Part]:
             Part(meshes.move(meshes.box(0.8, 0.02, 0.8), (0, -0.04, 2.02)), "paint", "furniture", colour),
         ]
     if kind == "container":
-        return [
-            Part(
-                meshes.box(2.4, 5.8, 2.5),
-                "steel",
-                "furniture",
-                ((130, 60, 44), (46, 84, 120), (70, 104, 76))[thing["seed"] % 3],
-            )
-        ]
+        colour = ((130, 60, 44), (46, 84, 120), (70, 104, 76))[thing["seed"] % 3]
+        return [Part(meshes.box(2.4, 5.8, 2.5), "steel", "furniture", colour)]
     if kind == "statue":
         block = meshes.box(1.0, 1.0, 1.2)
         figure = meshes.move(meshes.ellipsoid(0.32, 0.28, 0.95, 2), (0, 0, 2.0))
         return [Part(block, "concrete", "furniture"), Part(figure, "steel", "furniture", (84, 96, 84))]
-    rails = [bar((-2, 0, z), (2, 0, z), 0.04, 5) for z in (0.5, 1.0)] + [
-        bar((x, 0, 0), (x, 0, 1.05), 0.05, 5) for x in (-2, -1, 0, 1, 2)
-    ]
+    rails = [bar((-2, 0, z), (2, 0, z), 0.04, 5) for z in (0.5, 1.0)]
+    rails += [bar((x, 0, 0), (x, 0, 1.05), 0.05, 5) for x in (-2, -1, 0, 1, 2)]
     return [Part(meshes.join(*rails), "wood" if kind == "fence" else "aluminium", "furniture")]

@@ -1,4 +1,4 @@
-"""What Mitsuba 3 finds out by tracing rays: what each pixel sees, where the sun and the lamps reach, how open the sky is.
+"""What Mitsuba 3 finds by tracing rays: what each pixel sees, where the sun and the lamps reach, how open the sky is.
 
 All five bands share these few maps, so that one trace serves every band, and pictures of different bands align exactly.
 """
@@ -89,10 +89,16 @@ class Tracer:
             "rfilter": {"type": "box"},
             "pixel_format": "luminance",
         }
-        return self.mi.load_dict({
-            "type": "perspective", "fov": float(camera.fov), "to_world": view, "film": film, "near_clip": 0.05, "far_clip": 1e4,
+        sensor = {
+            "type": "perspective",
+            "fov": float(camera.fov),
+            "to_world": view,
+            "film": film,
+            "near_clip": 0.05,
+            "far_clip": 1e4,
             "sampler": {"type": sampler, "sample_count": samples},
-        })  # fmt: skip
+        }
+        return self.mi.load_dict(sensor)
 
     def _scene(self, **emitters):
         return self.mi.load_dict({"type": "scene", "mesh": self.mesh, **emitters})
@@ -103,16 +109,14 @@ class Tracer:
             {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0, "hide_emitters": True}
         )
         sensor = self._sensor(self.camera, SIDE, samples, "multijitter")
-        return np.array(self.mi.render(self._scene(**emitters), sensor=sensor, integrator=integrator, seed=seed))[
-            ..., 0
-        ]
+        image = self.mi.render(self._scene(**emitters), sensor=sensor, integrator=integrator, seed=seed)
+        return np.array(image)[..., 0]
 
     def faces(self, camera: Camera, side: int) -> tuple[np.ndarray, np.ndarray]:
         """The face that each ray meets first (−1: none) and its distance in metres, both (side, side)."""
         integrator = self.mi.load_dict({"type": "aov", "aovs": "face:prim_index,distance:depth"})
-        image = np.array(
-            self.mi.render(self._scene(), sensor=self._sensor(camera, side, 1), integrator=integrator, seed=0)
-        )
+        sensor = self._sensor(camera, side, 1)
+        image = np.array(self.mi.render(self._scene(), sensor=sensor, integrator=integrator, seed=0))
         face, distance = image[..., -2].round().astype(np.int32), image[..., -1]
         return np.where(distance > 0, face, -1), np.where(distance > 0, distance, np.inf)
 
@@ -196,7 +200,10 @@ def face_normals(assembly: Assembly) -> np.ndarray:
 
 
 def smooth(noisy: np.ndarray, distance: np.ndarray, assembly: Assembly, face: np.ndarray) -> np.ndarray:
-    """Average over neighbours on the same surface: an edge-avoiding à-trous filter (Dammertz et al. 2010), three scales."""
+    """Average over neighbours on the same surface: an edge-avoiding à-trous filter of three scales.
+
+    Source: Dammertz et al. 2010.
+    """
     normal = face_normals(assembly)[face]
     depth = np.where(np.isfinite(distance), distance, 1e4).astype(np.float32)
     value = noisy.astype(np.float32)
@@ -206,10 +213,10 @@ def smooth(noisy: np.ndarray, distance: np.ndarray, assembly: Assembly, face: np
             for dx in (-step, 0, step):
                 if dx == dy == 0:
                     continue
-                shift = lambda image, by=(dy, dx): np.roll(image, by, (0, 1))  # noqa: E731
-                alike = np.abs((normal * shift(normal)).sum(-1)) ** 8
-                near = np.exp(-np.abs(depth - shift(depth)) / (0.04 * depth * step))
-                total += (w := alike * near) * shift(value)
+                normal_there, depth_there, there = (np.roll(i, (dy, dx), (0, 1)) for i in (normal, depth, value))
+                alike = np.abs((normal * normal_there).sum(-1)) ** 8
+                near = np.exp(-np.abs(depth - depth_there) / (0.04 * depth * step))
+                total += (w := alike * near) * there
                 weight += w
         value = total / weight
     return value

@@ -25,17 +25,19 @@ def _wheels(kind: str, axles: tuple, half: float, radius: float, extra: float) -
     wheel = meshes.move(meshes.tilt(meshes.cylinder(radius, 0.22, 12), np.pi / 2, "y"), (-0.11, 0, radius))
     hub = meshes.move(meshes.tilt(meshes.cylinder(radius * 0.5, 0.25, 8), np.pi / 2, "y"), (-0.125, 0, radius))
     spots = [(side * (half - 0.1), axle, 0.0) for side in (-1, 1) for axle in axles]
+    wheels, hubs = (meshes.join(*(meshes.move(mesh, spot) for spot in spots)) for mesh in (wheel, hub))
     return [
-        Part(meshes.join(*(meshes.move(wheel, spot) for spot in spots)), "tyre", kind, extra=extra),
-        Part(
-            meshes.join(*(meshes.move(hub, spot) for spot in spots)), "steel", kind, (150, 150, 152), extra=extra * 1.5
-        ),
+        Part(wheels, "tyre", kind, extra=extra),
+        Part(hubs, "steel", kind, (150, 150, 152), extra=extra * 1.5),
     ]
 
 
 def _lights(kind: str, half: float, front: float, back: float, height: float, on: bool) -> list[Part]:
     lamp = meshes.box(0.3, 0.06, 0.16)
-    pair = lambda y: meshes.join(*(meshes.move(lamp, (side * (half - 0.25), y, height)) for side in (-1, 1)))  # noqa: E731
+
+    def pair(y: float) -> meshes.Mesh:
+        return meshes.join(*(meshes.move(lamp, (side * (half - 0.25), y, height)) for side in (-1, 1)))
+
     return [
         Part(
             pair(front),
@@ -80,23 +82,15 @@ def car(thing: dict, air: float, lights_on: bool) -> list[Part]:
     roof = [house[2], house[3], (house[3][0] + 0.05, house[3][1] + 0.05), (house[2][0] - 0.05, house[2][1] + 0.05)]
     roof = [roof[1], roof[0], roof[3], roof[2]]
     hot = dict(celsius=bonnet) if driven or warm else {}
+    axle, bumper = half_length * 0.62, half_length + 0.01
     parts = [
         Part(meshes.extrude(np.array(body), width), "paint", kind, colour),
         Part(meshes.extrude(np.array(house), width * 0.86), "glass", kind, (28, 34, 40), extra=2.0 if driven else 0.0),
         Part(meshes.extrude(np.array(roof), width * 0.84), "paint", kind, colour),
         Part(plate, "paint", kind, colour, **hot),
         Part(grille, "tyre", kind, (24, 24, 26), **({"celsius": bonnet + 4} if driven else hot)),
-        *_wheels(
-            kind, (-half_length * 0.62, half_length * 0.62), width / 2, 0.32, 10.0 if driven else 4.0 if warm else 0.0
-        ),
-        *_lights(
-            kind,
-            width / 2,
-            half_length + 0.01,
-            -half_length - 0.01,
-            (low[1] + high[1]) / 2 - 0.22,
-            driven and lights_on,
-        ),
+        *_wheels(kind, (-axle, axle), width / 2, 0.32, 10.0 if driven else 4.0 if warm else 0.0),
+        *_lights(kind, width / 2, bumper, -bumper, (low[1] + high[1]) / 2 - 0.22, driven and lights_on),
     ]
     pipe = meshes.move(meshes.tilt(meshes.cylinder(0.06, 0.2, 6), np.pi / 2), (width * 0.28, -half_length + 0.05, 0.26))
     muffler = meshes.move(meshes.box(0.5, 0.5, 0.14), (width * 0.2, -half_length + 0.5, 0.2))
@@ -109,19 +103,20 @@ def bus(thing: dict, air: float, lights_on: bool) -> list[Part]:
     """A city bus, engine at the back."""
     colour, kind = tuple(thing["colour"]), "bus"
     colour = colour if max(colour) > 90 else (190, 60, 40)
-    band = lambda x, y, z, w, d, h: meshes.move(meshes.box(w, d, h), (x, y, z))  # noqa: E731
-    windows = meshes.join(
-        *(band(side * 1.24, -4.4 + 1.75 * k, 1.35, 0.06, 1.5, 0.95) for side in (-1, 1) for k in range(6))
-    )
-    screens = meshes.join(band(0, 5.5, 1.2, 2.2, 0.06, 1.35), band(0, -5.5, 1.7, 2.1, 0.06, 0.7))
+    rows = [(side * 1.24, -4.4 + 1.75 * k, 1.35) for side in (-1, 1) for k in range(6)]
+    windows = meshes.join(*(meshes.move(meshes.box(0.06, 1.5, 0.95), at) for at in rows))
+    front = meshes.move(meshes.box(2.2, 0.06, 1.35), (0, 5.5, 1.2))
+    back = meshes.move(meshes.box(2.1, 0.06, 0.7), (0, -5.5, 1.7))
+    engine = meshes.move(meshes.box(1.3, 0.06, 0.55), (0.1, -5.51, 0.7))
+    grille = meshes.move(meshes.box(1.6, 0.05, 0.4), (0, 5.52, 0.55))
     glow = (0.16, 0.14, 0.1) if lights_on else (0, 0, 0)
     return [
         Part(meshes.move(meshes.box(2.5, 11, 2.55), (0, 0, 0.35)), "paint", kind, colour),
         Part(meshes.move(meshes.box(2.52, 11.02, 0.35), (0, 0, 2.3)), "paint", kind, (235, 235, 232)),
         Part(windows, "glass", kind, (30, 38, 46), extra=3.0, glow=glow),
-        Part(screens, "glass", kind, (26, 32, 38), extra=3.0, glow=tuple(0.6 * g for g in glow)),
-        Part(band(0.1, -5.51, 0.7, 1.3, 0.06, 0.55), "exhaust", kind, (60, 60, 62), celsius=max(42, air + 16)),
-        Part(band(0, 5.52, 0.55, 1.6, 0.05, 0.4), "tyre", kind, (30, 30, 32), extra=8.0),
+        Part(meshes.join(front, back), "glass", kind, (26, 32, 38), extra=3.0, glow=tuple(0.6 * g for g in glow)),
+        Part(engine, "exhaust", kind, (60, 60, 62), celsius=max(42, air + 16)),
+        Part(grille, "tyre", kind, (30, 30, 32), extra=8.0),
         *_wheels(kind, (-3.3, 3.4), 1.25, 0.48, 10.0),
         *_lights(kind, 1.2, 5.53, -5.53, 0.7, lights_on),
     ]
@@ -133,16 +128,21 @@ def truck(thing: dict, air: float, lights_on: bool) -> list[Part]:
     bare = thing["seed"] % 3 == 0
     cab = [(2.0, 0.5), (3.9, 0.5), (3.95, 1.4), (3.6, 2.45), (2.0, 2.5)]
     cargo = meshes.move(meshes.box(2.3, 5.4, 2.3), (0, -1.0, 0.75))
+    windscreen = meshes.move(meshes.tilt(meshes.box(1.85, 0.05, 0.85), -0.3), (0, 3.86, 1.5))
+    sides = meshes.join(*(meshes.move(meshes.box(0.05, 0.9, 0.7), (s * 1.06, 3.0, 1.55)) for s in (-1, 1)))
+    grille = meshes.move(meshes.box(1.5, 0.05, 0.55), (0, 3.95, 0.65))
+    frame = meshes.move(meshes.box(0.9, 6.5, 0.25), (0, -0.4, 0.5))
+    hot = dict(celsius=max(58.0, air + 20)) if driven else {}
     return [
         Part(meshes.extrude(np.array(cab), 2.1), "paint", kind, colour),
         Part(cargo, "aluminium" if bare else "paint", kind, None if bare else (228, 228, 224)),
-        Part(meshes.move(meshes.tilt(meshes.box(1.85, 0.05, 0.85), -0.3), (0, 3.86, 1.5)), "glass", kind, (28, 34, 40)),
-        Part(meshes.join(*(meshes.move(meshes.box(0.05, 0.9, 0.7), (s * 1.06, 3.0, 1.55)) for s in (-1, 1))), "glass", kind, (28, 34, 40)),
-        Part(meshes.move(meshes.box(1.5, 0.05, 0.55), (0, 3.95, 0.65)), "tyre", kind, (36, 36, 38), **({"celsius": max(58.0, air + 20)} if driven else {})),
-        Part(meshes.move(meshes.box(0.9, 6.5, 0.25), (0, -0.4, 0.5)), "steel", kind, (50, 50, 52), extra=6.0 if driven else 0.0),
+        Part(windscreen, "glass", kind, (28, 34, 40)),
+        Part(sides, "glass", kind, (28, 34, 40)),
+        Part(grille, "tyre", kind, (36, 36, 38), **hot),
+        Part(frame, "steel", kind, (50, 50, 52), extra=6.0 if driven else 0.0),
         *_wheels(kind, (-2.7, 2.7), 1.15, 0.48, 10.0 if driven else 0.0),
         *_lights(kind, 1.05, 3.97, -3.72, 0.7, driven and lights_on),
-    ]  # fmt: skip
+    ]
 
 
 def bicycle(thing: dict, air: float, lights_on: bool) -> list[Part]:

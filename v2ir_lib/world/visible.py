@@ -37,7 +37,7 @@ def visible_radiance(scene: Scene, light: Light, assembly: Assembly, trace: Trac
 
 
 def _reflection(scene: Scene, light: Light, assembly: Assembly, trace: Trace, surfaces: Surfaces) -> np.ndarray:
-    """What shiny surfaces reflect: the sky where it is open, dim surroundings elsewhere, and the scene itself on the ground."""
+    """What shines back: the sky where it is open, dim surroundings elsewhere, and the scene itself on wet ground."""
     upward = surfaces.mirror * (1, 1, 0) + np.abs(surfaces.mirror * (0, 0, 1))
     sky = visible_sky(scene, light, upward)
     dim = 0.25 * (light.sky + 0.3 * light.sun)
@@ -51,14 +51,13 @@ def _reflection(scene: Scene, light: Light, assembly: Assembly, trace: Trace, su
 
 
 def _rippled(scene: Scene, surfaces: Surfaces, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where in the mirror picture each fine pixel looks: waves smear it, mostly up and down; a wet road more than water."""
+    """Where in the mirror picture each fine pixel looks: waves smear it, mostly upright; a wet road more than water."""
     rng = np.random.default_rng([scene.seed, scene.index, 5])
     waves = gaussian_filter(rng.standard_normal((384, 384)), (0.7, 4.0)) * 9.0 + rng.standard_normal((384, 384)) * 1.2
     size = np.where(surfaces.finish[rows, columns] == 2, 1.3, 2.6)
     shift = waves[rows, columns] * size
     side = 0.25 * waves[columns, rows] * size
-    limit = lambda value: np.clip(value, 0, 191).astype(np.int64)  # noqa: E731
-    return limit(rows / 2 + shift), limit(columns / 2 + side)
+    return tuple(np.clip(at, 0, 191).astype(np.int64) for at in (rows / 2 + shift, columns / 2 + side))
 
 
 def _mirror_picture(scene: Scene, light: Light, assembly: Assembly, trace: Trace) -> np.ndarray:
