@@ -97,7 +97,7 @@ def run_notebooks(
     """Run each notebook in a kernel of this very interpreter; write executed copies, pages, an index and the figures.
 
     `limit` is in seconds, for each notebook. `with_solutions` puts the exercises' solutions in and sees them pass.
-    In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json. A notebook that fails does not stop the others.
+    In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json. One that fails does not stop the others.
     """
     out.mkdir(parents=True, exist_ok=True)
     outcomes = []
