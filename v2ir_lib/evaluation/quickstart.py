@@ -4,7 +4,6 @@ Three questions: which default scales and steps suit this model (asked of valida
 the held-out scenes compare with baselines that know nothing, and what it does to real photographs.
 """
 
-import itertools
 import sys
 from pathlib import Path
 
@@ -30,11 +29,18 @@ from v2ir_lib.weights import read_json
 from v2ir_lib.world.cameras import STYLE_CAMERA
 from v2ir_lib.world.packs import load_pack
 
-GRID = {"s_text": (1.0, 1.5, 3.0, 7.5), "s_visible": (1.0, 1.5), "s_segments": (1.0, 1.5)}  # 7.5, 1.5, 1.5: the paper's
-STEPS = (10, 20, 50)
-GRID_STEPS = 20
-GRID_SCENES = 64
-SMOKE = {"grid": {"s_text": (1.0, 1.5), "s_visible": (1.5,), "s_segments": (1.5,)}, "steps": (3,), "grid_steps": 2}
+NAMES = ("s_text", "s_visible", "s_segments")  # tried below; the last setting is the paper's
+GRID = (
+    (1.0, 1.0, 1.0),
+    (1.5, 1.0, 1.0),
+    (3.0, 1.0, 1.0),
+    (1.5, 1.5, 1.5),
+    (3.0, 1.5, 1.5),
+    (7.5, 1.5, 1.5),
+)  # last: paper
+GRID_STEPS, STEPS = 10, (10, 20)  # for the scales, then tried with the best of them
+GRID_SCENES = 32
+SMOKE = {"grid": ((1.0, 1.0, 1.0), (1.5, 1.5, 1.5)), "steps": (3,), "grid_steps": 2}
 BASELINES = ("inverted grey", "grey", "mean training image", "nearest training pair")
 
 
@@ -43,7 +49,7 @@ def choose_guidance(
     scenes: Scenes,
     seed: int,
     *,
-    grid: dict = GRID,
+    grid: tuple[tuple[float, float, float], ...] = GRID,
     steps: tuple[int, ...] = STEPS,
     grid_steps: int = GRID_STEPS,
     count: int = GRID_SCENES,
@@ -55,16 +61,16 @@ def choose_guidance(
         answers = translate(pipeline, scenes, guidance, seed, count)
         return guidance | {"psnr": float(psnr(answers, truth).mean()), "ssim": float(ssim(answers, truth).mean())}
 
-    settings = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    settings = [dict(zip(NAMES, values, strict=True)) for values in grid]
     tried = [score(setting | {"steps": grid_steps}) for setting in tqdm(settings, desc="scales", unit="setting")]
     best = max(tried, key=lambda one: one["psnr"])
     tried += [
-        score({name: best[name] for name in grid} | {"steps": number}) for number in steps if number != grid_steps
+        score({name: best[name] for name in NAMES} | {"steps": number}) for number in steps if number != grid_steps
     ]
     chosen = max(tried, key=lambda one: one["psnr"])
     return {
         "rule": f"highest mean PSNR on {len(truth)} validation scenes; scales first, at {grid_steps} steps, then steps",
-        "chosen": {name: chosen[name] for name in (*grid, "steps")},
+        "chosen": {name: chosen[name] for name in (*NAMES, "steps")},
         "tried": [{name: round(value, 4) for name, value in one.items()} for one in tried],
     }
 
