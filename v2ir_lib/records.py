@@ -45,11 +45,13 @@ def read_manifest(path: str | Path) -> list[Record]:
             f"no manifest at {path}: give the path of a CSV file with the columns id, group, visible, infrared"
         )
     names = {field.name for field in fields(Record)}
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    missing = {"id", "visible", "infrared"} - set(rows[0] if rows else ())
+    with open(path, newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before the first column's name
+        reader = csv.DictReader(file)
+        rows, columns = list(reader), reader.fieldnames or ()
+    missing = {"id", "visible", "infrared"} - set(columns)
     if missing:
         raise UserError(f"{path} has no column {', '.join(sorted(missing))}: a manifest needs id, visible and infrared")
     if len({row["id"] for row in rows}) < len(rows):
         raise UserError(f"{path} has an id twice: ids name rows, make them unique")
-    return [Record(**{"group": row["id"], **{k: v for k, v in row.items() if k in names}}) for row in rows]
+    known = [{name: value or "" for name, value in row.items() if name in names} for row in rows]
+    return [Record(**{**row, "group": row.get("group") or row["id"]}) for row in known]

@@ -51,7 +51,7 @@ _FURNITURE = ("bench", "bin", "sign", "fence", "railing", "container", "statue")
 
 
 def lights_on(scene: Scene) -> bool:
-    """Street lamps, headlights and windows are lit from dusk to dawn and in fog."""
+    """Vehicles have their lights on from dusk to dawn and in fog; street lamps and windows from dusk to dawn."""
     return scene.time != "day" or scene.weather == "fog"
 
 

@@ -13,7 +13,7 @@ from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.records import Record, write_manifest
 from v2ir_lib.world.cameras import CAMERAS, expose, get_camera
-from v2ir_lib.world.packs import one_thread
+from v2ir_lib.world.packs import VERSION, one_thread
 from v2ir_lib.world.render import Rendered, render_scene
 from v2ir_lib.world.scene import sample_scene, sequence
 
@@ -42,7 +42,7 @@ def render_folder(
     out = Path(out)
     for name in cameras:
         get_camera(name)
-    settings = {"seed": seed, "frames": frames, "cameras": list(cameras), "jpeg": jpeg}
+    settings = {"world": VERSION, "seed": seed, "frames": frames, "cameras": list(cameras), "jpeg": jpeg}
     _claim(out, settings)
     jobs = [
         (str(out), seed, index, frames, cameras, jpeg)

@@ -93,9 +93,16 @@ def _note(folder: Path, index: int) -> Path:
 
 
 def _prepare(folder: Path, spec: PackSpec) -> None:
+    """Make the arrays, or see that those that are there have room for all scenes."""
     for key, (shape, dtype) in _shapes(spec).items():
-        if not (folder / f"{key}.npy").exists():
-            with atomic_path(folder / f"{key}.npy") as temporary:
+        path = folder / f"{key}.npy"
+        if path.exists():
+            if len(np.load(path, mmap_mode="r")) < spec.count:
+                raise UserError(f"{folder} was made for fewer scenes: delete that folder, it is rendered again")
+        elif (folder / "scenes").exists():
+            raise UserError(f"{path} is gone: delete the folder {folder}, it is rendered again")
+        else:
+            with atomic_path(path) as temporary:
                 np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=(spec.count, *shape))
 
 

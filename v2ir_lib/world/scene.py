@@ -93,7 +93,7 @@ def sample_scene(seed: int, index: int, **fixed: str) -> Scene:
     """Draw scene `index` of the world `seed`; the same pair always gives the same scene.
 
     `fixed` pins attributes: setting, viewpoint, time, weather, season (one of the words in `v2ir_lib.world`), while
-    everything that they do not touch stays as drawn. An unknown word raises `UserError`.
+    the other ones stay as drawn; what stands where may change with them. An unknown word raises `UserError`.
     """
     rng = np.random.default_rng([seed, index])
     drawn = draw_attributes(rng)
