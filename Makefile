@@ -10,9 +10,8 @@ PROFILE ?= tiny
 BIN := .venv/bin
 STAMP := .venv/installed
 LOG := .venv/install.log
-# With CPU=1 torch comes from PyTorch's own index of CPU wheels, without the CUDA libraries (3.3 of 5.5 GB on disk).
-CPU ?=
-CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# With CPU_INDEX torch comes from PyTorch's own index of CPU wheels, without the CUDA libraries (3.3 of 5.5 GB on disk).
+CPU_INDEX ?=
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
 .PHONY: help install tutorial test lab notebooks lint recipes bench lock clean
@@ -30,7 +29,8 @@ help:
 	@echo
 	@echo "PYTHON=python3.12 make …   another interpreter (3.11 or newer)"
 	@echo "PROFILE=full make notebooks   another profile"
-	@echo "CPU=1 make …               no GPU here: PyTorch's CPU wheels, without some 3 GB of CUDA libraries"
+	@echo "CPU_INDEX=<address> make …  no GPU here: PyTorch's CPU wheels, without some 3 GB of CUDA libraries; the address"
+	@echo "                            is the --index-url that pytorch.org's 'Get started' page shows for pip and CPU"
 	@echo
 	@echo "Once .venv is there: $(BIN)/v2ir --help, and $(BIN)/v2ir doctor for what this machine can do."
 
@@ -52,7 +52,7 @@ $(STAMP): requirements.lock pyproject.toml
 	else echo "[install] making .venv: about 2 to 4 minutes, 5.5 GB on disk"; $(PYTHON) -m venv --clear .venv; fi
 	@packages=$$(grep -c '==' requirements.lock); \
 	lock=requirements.lock; \
-	if [ -n "$(CPU)" ]; then \
+	if [ -n "$(CPU_INDEX)" ]; then \
 	  grep -vE '$(CUDA_ONLY)' requirements.lock > .venv/cpu.lock; lock=.venv/cpu.lock; \
 	  echo "[install] CPU wheels: torch and torchvision from $(CPU_INDEX)"; \
 	  $(BIN)/pip install --quiet --index-url $(CPU_INDEX) --no-deps \

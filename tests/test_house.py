@@ -255,7 +255,7 @@ def test_nothing_names_the_place_where_it_was_made():
     settings = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     places = set(re.findall(r"https?://([^/'\" ]+)|file://(/[^'\" ]+)", settings))
     forbidden = {part for place in places for part in place if part} | {f"{ROOT}/", "/" + "work/"}
-    forbidden -= {"pypi.org", "download.pytorch.org"}
+    forbidden -= {"pypi.org"}
     for path in tracked():
         content = path.read_bytes()
         if b"\0" in content[:8192]:

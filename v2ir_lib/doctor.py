@@ -124,7 +124,7 @@ def show(report: dict) -> None:
     console.print(files)
 
     if not machine["gpus"]:
-        console.print("No GPU here: 'CPU=1 make' installs torch without the CUDA libraries (3 GB less).", style="dim")
+        console.print("No GPU here: 'make help' says how to do without the CUDA libraries (3 GB).", style="dim")
     for problem in report["problems"]:
         console.print(f"[red]✗[/] {problem['what']}\n  → {problem['mend']}", highlight=False)
     if not report["problems"]:
