@@ -139,7 +139,8 @@ def measure(
         "held_out": {"camera": STYLE_CAMERA, "scenes": len(heldout), "groups": groups},
     }
     if real is not None:
-        report["real"] = translate_photographs(real, folder, results / "figures" / "quickstart_real.png", seed)
+        # Other people's photographs are looked at, not committed: the picture goes to out/, only the figures are kept.
+        report["real"] = translate_photographs(real, folder, repo_root() / "out" / "quickstart_real.png", seed)
     write_json(results / "quickstart.json", report)
     return report
 
