@@ -108,6 +108,7 @@ def test_ctrl_c_saves_the_whole_step_and_the_run_goes_on(tmp_path):
 
     with pytest.raises(KeyboardInterrupt, match="saved at step 3"):
         run(tmp_path / "cut", after_step=interrupt)
+    assert [path.name for path in checkpoints(tmp_path / "cut")] == ["00000003"]
     cut, _ = run(tmp_path / "cut")
     whole, _ = run(tmp_path / "whole")
     assert weights_fingerprint(cut) == weights_fingerprint(whole)
