@@ -24,7 +24,7 @@ from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed
 from v2ir_lib.vlum.segmenter import TINY_SAM, SamWrapper
 from v2ir_lib.world import CLASSES
 
-STEPS, BATCH, PROMPTS, LEARNING_RATE = 900, 8, 8, 1e-3
+STEPS, BATCH, PROMPTS, LEARNING_RATE = 450, 8, 8, 1e-3
 # Attention over all 576 tokens is most of a training step on a CPU: fewer heads and layers halve it at equal width.
 SHAPE = TINY_SAM | dict(depth=5, heads=2, global_blocks=(1, 4))
 FARTHEST = 9  # pixels of the picture from an object at which a prompt may still mean it: half a grid cell
@@ -79,33 +79,6 @@ def draw_prompts(
         if under != meant:
             masks[i, 1], exist[i, 1] = regions == meant, True
     return points, masks, exist
-
-
-@torch.no_grad()
-def look_where_asked(sam: Sam, gain: float = 2.0) -> None:
-    """Start the decoder's attention between prompt and picture at the prompt's place, in place of nowhere.
-
-    Queries and keys carry the same random Fourier features of their positions, so equal projections of both make the
-    attention's logits a bump of some fifteen pixels around the prompt. A random start takes long to find this.
-    """
-    width, heads = sam.prompt_encoder.embed_dim, sam.mask_decoder.transformer.final_attn_token_to_image.num_heads
-    decoder = sam.mask_decoder.transformer
-    attentions = [decoder.final_attn_token_to_image]
-    for layer in decoder.layers:
-        attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
-    for number, attention in enumerate(attentions):
-        inner = attention.internal_dim // 2  # half of the inner channels take sines, the others their cosines
-        taken = (torch.arange(inner) + number * inner) % (width // 2)
-        place = torch.arange(inner)
-        channel = place // (inner // heads) * (2 * inner // heads) + place % (
-            inner // heads
-        )  # both halves in each head
-        weight = torch.zeros(2 * inner, width)
-        weight[channel, taken] = gain
-        weight[channel + inner // heads, taken + width // 2] = gain
-        for projection in (attention.q_proj, attention.k_proj):
-            projection.weight.mul_(0.3).add_(weight)
-            projection.bias.zero_()
 
 
 class RegionData:
@@ -237,7 +210,6 @@ def train_segmenter(run: Run) -> dict:
     data = RegionData([run.pack(name) for name in ("captioned", "pairs")])
     seed_everything(run.seed, "segmenter")
     wrapper = SamWrapper(**SHAPE, points_per_side=TINY.points_per_side)
-    look_where_asked(wrapper.sam)
     model = SegmenterTraining(wrapper.sam, len(CLASSES)).to(run.device)
 
     def loss(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
