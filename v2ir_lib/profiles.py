@@ -81,7 +81,7 @@ TINY = Profile(
         pipeline="models/tiny/diffv2ir",
     ),
     phase1=PhaseSettings(steps=500, batch_size=32, learning_rate=5e-4, lora_rank=8),
-    phase2=PhaseSettings(steps=1800, batch_size=32, learning_rate=3e-4),
+    phase2=PhaseSettings(steps=1600, batch_size=32, learning_rate=3e-4),
     phase3=PhaseSettings(steps=400, batch_size=32, learning_rate=1e-4),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
     segmenter_type="tiny",
