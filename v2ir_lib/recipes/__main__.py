@@ -47,7 +47,7 @@ def main(
     again: bool = typer.Option(False, help="Train complete stages anew."),
     smoke: bool = typer.Option(False, help="A few steps of every stage on a few scenes, into a temporary folder."),
 ) -> None:
-    """Train the shipped weights from nothing: the stand-ins, then the three phases.
+    """Train the shipped weights from nothing: the stand-ins, then the three phases; then measure the stand-ins.
 
     Example: python -m v2ir_lib.recipes autoencoder words --threads 2
     """
@@ -70,6 +70,8 @@ def main(
         return
     try:
         run_stages(stages or [], run, again)
+        if not stages:
+            importlib.import_module("v2ir_lib.recipes.measure").measure(run)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
