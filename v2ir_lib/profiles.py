@@ -85,7 +85,7 @@ TINY = Profile(
     phase3=PhaseSettings(steps=250, batch_size=32, learning_rate=2e-4, ema_decay=0.99),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
     segmenter_type="tiny",
-    points_per_side=12,
+    points_per_side=8,
     caption_tokens=48,
     unet=dict(
         sample_size=24,
