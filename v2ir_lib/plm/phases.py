@@ -52,8 +52,8 @@ def get_phase(name: str, profile: Profile) -> Phase:
         return Phase(name, "infrared", tuple(TRAIN_CAMERAS), **alone, crops=1, looks=4, settings=settings)
     if name == "phase2":  # from visible to infrared, in any camera's look
         pairs["dropout"] = settings.dropout
-        return Phase(name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=3, looks=3, settings=settings)
+        return Phase(name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=2, looks=3, settings=settings)
     if name == "phase3":  # one camera's style, from few pairs
         pairs["dropout"] = settings.dropout
-        return Phase(name, "style", (STYLE_CAMERA,), **pairs, crops=8, looks=1, settings=settings)
+        return Phase(name, "style", (STYLE_CAMERA,), **pairs, crops=4, looks=1, settings=settings)
     raise UserError(f"unknown phase {name!r}: choose one of {', '.join(PHASES)}")
