@@ -114,6 +114,7 @@ def measure(
     seed: int = 0,
     set_defaults: bool = False,
     smoke: bool = False,
+    limit: int | None = None,
 ) -> dict:
     """All of `quickstart.json`, written to `results` with its pictures. What was computed before is in the cache.
 
@@ -121,9 +122,9 @@ def measure(
     """
     profile, folder = TINY, models / "diffv2ir"
     encoders = Encoders(profile, stand_ins(models), workers=torch.get_num_threads())
-    limit = 6 if smoke else None
+    counts = {"validation": GRID_SCENES, "heldout": limit, "style": None}
     validation, heldout, style = (
-        Scenes(load_pack(name, limit=limit), STYLE_CAMERA, encoders) for name in ("validation", "heldout", "style")
+        Scenes(load_pack(name, limit=6 if smoke else count), STYLE_CAMERA, encoders) for name, count in counts.items()
     )
     pipeline = DiffV2IRPipeline.from_pretrained(folder)
     guidance = choose_guidance(pipeline, validation, seed, **(SMOKE if smoke else {}))
@@ -173,6 +174,7 @@ def main(
     threads: int = typer.Option(None, min=1, help="CPU threads; all cores if not given."),
     set_defaults: bool = typer.Option(False, help="Write the chosen scales and steps into the model's folder."),
     smoke: bool = typer.Option(False, help="A few scenes and settings, to see that all parts run."),
+    limit: int = typer.Option(None, min=16, help="Held-out scenes; all 512 if not given."),
 ) -> None:
     """Measure the shipped model and write results/quickstart.json.
 
@@ -181,7 +183,7 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     try:
-        report = measure(models, out, real=real, seed=seed, set_defaults=set_defaults, smoke=smoke)
+        report = measure(models, out, real=real, seed=seed, set_defaults=set_defaults, smoke=smoke, limit=limit)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
