@@ -19,8 +19,15 @@ from v2ir_lib.errors import UserError
 
 
 @pytest.fixture
-def translate(pipeline_folder, capsys):
+def translate(pipeline, pipeline_folder, capsys, monkeypatch):
     """Run the command; returns exit code, stdout and the lines of stderr without the progress bar."""
+
+    truly = DiffV2IRPipeline.from_pretrained
+
+    def load(folder, **options):  # the sound model is loaded once for all tests, any other truly
+        return pipeline if Path(folder) == pipeline_folder else truly(folder, **options)
+
+    monkeypatch.setattr(DiffV2IRPipeline, "from_pretrained", load)
 
     def run(*args, model=pipeline_folder):
         code = main(["translate", *map(str, args), "--model", str(model), "--device", "cpu"])
@@ -67,9 +74,10 @@ def test_folder(translate, album, tmp_path):
     assert len(summary["translated"]) == 3 and summary["seconds_per_image"] > 0 and summary["peak_memory_bytes"] > 1e7
 
 
-def test_same_seed_same_bytes_other_seed_others(translate, album, tmp_path):
+def test_same_seed_same_bytes_other_seed_others(translate, album, tmp_path, pipeline_folder):
+    model = shutil.copytree(pipeline_folder, tmp_path / "model")
     for name, seed in (("one", 7), ("two", 7), ("three", 8)):
-        assert translate(album, tmp_path / name, "--seed", seed)[0] == 0
+        assert translate(album, tmp_path / name, "--seed", seed, model=model)[0] == 0
     one, two, three = (tree(tmp_path / name) for name in ("one", "two", "three"))
     assert one == two
     assert all(one[name] != three[name] for name in one)
