@@ -166,7 +166,7 @@ def test_thresholds_part_good_masks_from_bad(pack, wrapper, monkeypatch):
         )
 
     monkeypatch.setattr(score, "candidates", oracle)
-    setting = score.choose_thresholds(wrapper, pack, limit=2)
+    setting = score.choose_thresholds(wrapper, pack, limit=2, sides=(12, 16))
     assert setting["points_per_side"] == 12, "a denser grid that is no better is not taken"
     assert 0.5 <= setting["pred_iou_thresh"] < 0.8
 
