@@ -67,6 +67,11 @@ def test_colours_are_distinct_and_bright():
     assert first.min() >= 40, "the large regions differ clearly"
 
 
+def test_rendering_by_name(masks):
+    for kind in segments.RENDERINGS:
+        assert np.array_equal(segments.render(masks, kind), getattr(segments, kind)(masks))
+
+
 def test_no_masks_at_all():
     none = np.zeros((0, 5, 6), bool)
     for kind in segments.RENDERINGS:
