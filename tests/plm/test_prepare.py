@@ -130,7 +130,7 @@ def test_phase_2_is_told_captions_and_segments(encoders, scenes, monkeypatch):
     phase = get_phase("phase2", SMALL)
     data = load_data(scenes, phase, encoders)
     assert prompts[4] == "turn the visible image of scene 4 into infrared" and len(prompts) == 5
-    assert data.visible.shape == data.segments.shape == (5, 4, 4, 4, 4)
+    assert data.visible.shape == data.segments.shape == (5, phase.crops, 4, 4, 4)
     assert not np.array_equal(data.visible, data.segments)
 
 
