@@ -49,7 +49,7 @@ def train_phase1(run: Run) -> None:
     data = load_data(run.pack(phase.pack), phase, encoders)
     unet = load_unet(run.models / "base_unet")
     untouched = base_hash(unet)
-    before = _imagined(unet, encoders, phase, run.seed)
+    pictures = [_imagined(unet, encoders, phase, run.seed)]
     seed_everything(run.seed, "phase1")  # the first matrices of LoRA are random
     add_lora(unet, phase.settings.lora_rank)
     progress = _train(unet, phase, data, encoders, run)
@@ -58,11 +58,12 @@ def train_phase1(run: Run) -> None:
     with atomic_path(run.models / "phase1_lora") as temporary:
         save_lora(unet.half(), temporary)
     unet = merge_lora(load_lora(load_unet(run.models / "base_unet"), run.models / "phase1_lora"))
-    after = _imagined(unet, encoders, phase, run.seed)
+    pictures.append(_imagined(unet, encoders, phase, run.seed))
     save_sheet(
         run.figure("phase1"),
-        {"base model": before, "after phase 1": after},
-        caption=f"“{phase.prompt}”, by the text-to-image model: the same noise in each row.",
+        {f"seed {run.seed + i}": list(pair) for i, pair in enumerate(zip(*pictures, strict=True))},
+        caption=f"“{phase.prompt}”, by the text-to-image model: the same noise above and below.",
+        labels=["base model", "after phase 1"],
     )
     _record(run, phase, progress, {"base_untouched": untouched})
 
@@ -152,7 +153,14 @@ def _imagined(unet: UNet2DConditionModel, encoders: Encoders, phase: Phase, seed
     size = TINY.image_size // 2 ** (len(encoders.autoencoder.config.block_out_channels) - 1)
     prompts = text[:1].expand(FIGURE_SCENES, -1, -1)
     return imagine(
-        unet.eval(), encoders.autoencoder, prompts, text[1:], latent_size=size, steps=TINY.guidance.steps, seed=seed
+        unet.eval(),
+        encoders.autoencoder,
+        prompts,
+        text[1:],
+        latent_size=size,
+        s_text=1.5,
+        steps=TINY.guidance.steps,
+        seed=seed,
     )
 
 
