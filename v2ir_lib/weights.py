@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from v2ir_lib.errors import UserError
-from v2ir_lib.files import sha256
+from v2ir_lib.files import sha256, write_json
 
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers', transformers'
@@ -96,6 +96,16 @@ def save_half(model: torch.nn.Module, folder: str | Path) -> None:
     """Save a model as fp16 safetensors, which is how weights are shipped; the model itself is left in float32."""
     quieten()
     torch.nn.Module.half(copy.deepcopy(model)).save_pretrained(folder, safe_serialization=True)
+    forget_origin(Path(folder))
+
+
+def forget_origin(folder: Path) -> None:
+    """Take the path that a model was loaded from out of its config.json: it says where, on whose machine."""
+    path = folder / "config.json"
+    if path.is_file():
+        config = read_json(path)
+        if config.pop("_name_or_path", None) is not None:
+            write_json(path, config)
 
 
 def folder_hash(folders: list[Path] | Path) -> str:

@@ -17,7 +17,7 @@ from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.vlum.captioner import load_captioner, load_captioner_processor
 from v2ir_lib.vlum.segmenter import SamWrapper
-from v2ir_lib.weights import folder_hash, load_model, quieten, read_json, save_half
+from v2ir_lib.weights import folder_hash, forget_origin, load_model, quieten, read_json, save_half
 
 INDEX = "model_index.json"
 
@@ -106,6 +106,7 @@ def save_components(pipeline, folder: Path, half: bool, shared: dict[str, str]) 
                 save_half(component, temporary / name)
             else:
                 component.save_pretrained(temporary / name)
+                forget_origin(temporary / name)
         pipeline.save_config(temporary)
         if shared:
             index = json.loads((temporary / INDEX).read_text())
