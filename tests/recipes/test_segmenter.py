@@ -44,7 +44,7 @@ def test_prompts_lie_in_the_first_answer_and_near_the_second(pack):
     seconds = 0
     for i in range(len(pack.visible)):
         combined = combined_of(pack, i)
-        points, masks, exist = recipe.draw_prompts(combined, 20, rng)
+        points, masks, exist = recipe.draw_prompts(combined, 100, rng)
         assert exist[:, 0].all() and (points >= 0).all() and (points < 192).all()
         for (x, y), (under, other), (_, second) in zip(points, masks, exist, strict=True):
             assert under[int(y) // 2, int(x) // 2]
@@ -55,7 +55,7 @@ def test_prompts_lie_in_the_first_answer_and_near_the_second(pack):
                 rows, columns = np.nonzero(other)
                 assert np.hypot(rows - y / 2, columns - x / 2).min() < recipe.FARTHEST
                 assert (combined[other] >= recipe.SHIFT).all(), "only an object may be meant from outside"
-    assert seconds > 3
+    assert seconds > 20
 
 
 def test_prompts_of_an_empty_scene():

@@ -116,7 +116,7 @@ def _render_missing(name: str, missing: list[int], workers: int | None) -> None:
 
 
 def one_thread() -> None:
-    """One process a core and one thread a process is the quickest way through many scenes."""
+    """One thread for each worker process, and one process for each core: no two compete for a core."""
     import drjit
 
     drjit.set_thread_count(1)
@@ -136,7 +136,7 @@ def _render_one(job: tuple[str, str, int]) -> None:
 def store(folder: Path, index: int, rendered: Rendered, keys) -> None:
     """Write the arrays first and the note last, so that an interrupted scene is rendered again.
 
-    The pages are left to the operating system: flushing each scene to the disk made rendering several times slower.
+    The pages are left to the operating system: a killed process loses nothing, and no scene waits for the disk.
     """
     for key in keys:
         array = np.lib.format.open_memmap(folder / f"{key}.npy", mode="r+")
