@@ -32,6 +32,10 @@ class PhaseSettings:
     ema_decay: float = 0.999
     dropout: float = 0.05  # u of the released code's seven bins; 0.02 there, which undertrains short runs
     lora_rank: int = 0  # > 0: only LoRA matrices train (phase 1)
+    snr_gamma: float | None = None  # min-SNR weights (Hang et al. 2023, §3.4); None: Eq. 1 as it stands
+    first_rate: float = 1.0  # learning rate of the first convolution, whose new channels begin at zero, over the rest's
+    window: int = 0  # latent pixels, side of what a step sees of a crop; 0: all of it
+    window_share: float = 0.0  # share of the steps, the first ones, that see windows only
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,18 @@ TINY = Profile(
         segmenter="models/tiny/segmenter",
         pipeline="models/tiny/diffv2ir",
     ),
-    phase1=PhaseSettings(steps=200, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8),
-    phase2=PhaseSettings(steps=800, batch_size=32, learning_rate=6e-4, ema_decay=0.995),
-    phase3=PhaseSettings(steps=200, batch_size=32, learning_rate=2e-4, ema_decay=0.99),
+    phase1=PhaseSettings(steps=200, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8, snr_gamma=2),
+    phase2=PhaseSettings(
+        steps=6000,
+        batch_size=16,
+        learning_rate=1e-3,
+        ema_decay=0.998,
+        snr_gamma=2,
+        first_rate=10,
+        window=16,
+        window_share=0.7,
+    ),
+    phase3=PhaseSettings(steps=500, batch_size=16, learning_rate=4e-4, ema_decay=0.99, snr_gamma=2),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
     segmenter_type="tiny",
     points_per_side=8,

@@ -1,5 +1,7 @@
 """What is drawn depends on (seed, phase, step, global sample index) and on nothing else."""
 
+import numpy as np
+import pytest
 import torch
 from small_runs import small_data, small_phase
 
@@ -79,3 +81,24 @@ def test_timesteps_dropout_and_noise_have_their_distributions():
     )
     assert abs(batch.dropout.mean() - 0.5) < 0.02 and batch.dropout.min() >= 0 and batch.dropout.max() < 1
     assert abs(batch.eps.mean()) < 0.01 and abs(batch.eps.std() - 1) < 0.01
+
+
+def test_windows_are_the_same_part_of_every_picture_and_end_with_their_share():
+    """The first half of the steps see 3 × 3 windows, cut alike from all of a sample's pictures; the rest see all."""
+    phase = small_phase("phase2", window=3, window_share=0.5)
+    data = small_data(phase)
+    ramp = np.arange(64, dtype=np.float16).reshape(8, 8)
+    data.visible[:], data.segments[:], data.infrared[:] = ramp, ramp, ramp
+    for step in (0, 2):
+        batch = draw_batch(data, phase, 0, step)
+        assert batch.eps.shape == batch.posterior_noise.shape == batch.visible.shape == (4, 4, 3, 3)
+        assert batch.infrared.shape == (4, 8, 3, 3)
+        assert torch.equal(batch.visible, batch.segments) and torch.equal(batch.visible, batch.infrared[:, :4])
+        assert torch.equal(batch.visible[:, 0, 1, 1] - batch.visible[:, 0, 0, 0], torch.full((4,), 9.0))
+        alone = draw_batch(data, phase, 0, step, [2])
+        assert torch.equal(alone.visible[0], batch.visible[2]) and torch.equal(alone.eps[0], batch.eps[2])
+    corners = torch.cat([draw_batch(data, phase, seed, 0).visible[:, 0, 0, 0] for seed in range(40)])
+    assert {int(c) // 8 for c in corners} == {int(c) % 8 for c in corners} == set(range(6)), "every place is drawn"
+    assert draw_batch(data, phase, 0, 3).eps.shape == (4, 4, 8, 8)
+    with pytest.raises(ValueError, match="9 latent pixels does not fit into latents of 8 x 8"):
+        draw_batch(data, small_phase("phase2", window=9, window_share=1.0), 0, 0)

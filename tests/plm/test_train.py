@@ -10,7 +10,7 @@ from v2ir_lib.errors import UserError
 from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import checkpoints
 from v2ir_lib.plm.draws import Batch, draw_batch
-from v2ir_lib.plm.train import Average, Loss, train, trained_weights
+from v2ir_lib.plm.train import Average, Loss, make_optimiser, min_snr_weights, train, trained_weights
 
 NULL_TEXT = torch.zeros(1, 7, 32)
 
@@ -54,6 +54,43 @@ def test_loss_is_equation_1_on_a_batch_worked_out_by_hand():
     assert torch.equal(text, batch.text)
     zero = Loss(phase, 0.7, NULL_TEXT)(Answer(torch.zeros_like(batch.eps)), batch)
     assert zero == pytest.approx(float(batch.eps.square().mean()))
+
+
+def test_min_snr_weights_the_error_by_the_noise():
+    """Gamma 2: eps counts as it is where the noise outweighs (SNR ≤ 2), and z_0's error, twice, where it does not."""
+    alpha_bar = torch.tensor([0.01, 0.5, 2 / 3, 0.9, 0.999])
+    weights = min_snr_weights(alpha_bar, 2.0)
+    torch.testing.assert_close(weights[:3], torch.ones(3))
+    error_of_eps = 0.3
+    error_of_z_0 = error_of_eps * (1 - alpha_bar) / alpha_bar  # z_0 = (z_t − √(1 − ᾱ) eps) / √ᾱ
+    torch.testing.assert_close((weights * error_of_eps)[3:], 2 * error_of_z_0[3:])
+    assert torch.equal(min_snr_weights(alpha_bar, None), torch.ones(5))
+
+
+def test_the_loss_is_weighted_where_the_phase_asks_for_it():
+    phase = small_phase("phase2", snr_gamma=2.0)
+    batch = draw_batch(small_data(phase), phase, seed=0, step=0)
+    batch = Batch(**(vars(batch) | {"timesteps": torch.tensor([20, 100, 500, 900])}))
+    loss = Loss(phase, 0.7, NULL_TEXT)
+    weights = min_snr_weights(loss.alpha_bar[batch.timesteps], 2.0)
+    assert weights[0] < 0.1 < weights[2] == weights[3] == 1
+    expected = (weights * batch.eps.square().mean(dim=(1, 2, 3))).mean()
+    assert float(loss(Answer(torch.zeros_like(batch.eps)), batch)) == pytest.approx(float(expected))
+
+
+def test_the_first_convolution_learns_faster_where_the_phase_asks_for_it():
+    """AdamW's first step moves every weight that has a gradient by its learning rate."""
+    unet = small_unet(12)
+    before = {name: weight.clone() for name, weight in trained_weights(unet).items()}
+    whole = small_phase("phase2", steps=1, warmup_steps=0, learning_rate=1e-4, first_rate=10.0)
+    optimiser = make_optimiser(trained_weights(unet), whole.settings)
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(before)
+    batch = draw_batch(small_data(whole), whole, seed=0, step=0)
+    Loss(whole, 0.7, NULL_TEXT)(unet, batch).backward()
+    optimiser.step()
+    moved = {name: float((w.detach() - before[name]).abs().median()) for name, w in trained_weights(unet).items()}
+    assert moved["conv_in.weight"] == pytest.approx(1e-3, rel=0.05)
+    assert moved["conv_out.weight"] == pytest.approx(1e-4, rel=0.05)
 
 
 def test_dropped_conditions_are_zero_latents_and_the_null_text():

@@ -46,7 +46,7 @@ def chain(tmp_path_factory):
     root = tmp_path_factory.mktemp("chain")
     patch = pytest.MonkeyPatch()
     patch.setenv("V2IR_CACHE", str(root / "cache"))
-    few = replace(TINY.phase2, batch_size=4)
+    few = replace(TINY.phase2, batch_size=4, window=8)
     small = replace(
         TINY,
         image_size=48,

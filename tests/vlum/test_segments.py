@@ -46,11 +46,13 @@ def test_regions_keep_identity(masks):
 
 
 def test_regions_keep_boundaries(masks):
-    """Along each border runs a line much darker than both sides."""
-    picture = segments.regions(masks).astype(int)
-    edge = segments.boundaries(segments.label_map(masks))
+    """Along each border runs a line of half its region's brightness; everywhere else the colour is the region's own."""
+    picture, labels = segments.regions(masks), segments.label_map(masks)
+    edge = segments.boundaries(labels)
     assert edge[20, 9] and edge[11, 15] and edge[20, 29]
-    assert picture[edge].max() < 64 < picture[~edge & masks.any(0)].max(1).min()
+    flat = np.array([(0, 0, 0), *map(segments.colour, range(1, labels.max() + 1))])[labels]
+    assert np.array_equal(picture[edge], flat[edge] // 2) and np.array_equal(picture[~edge], flat[~edge])
+    assert flat[masks.any(0)].max(1).min() > 128, "a region is never as dark as a line or as what no mask covers"
 
 
 def test_union_is_what_the_release_draws_and_loses_it_all(masks):

@@ -6,7 +6,7 @@ sample 9 of a batch is the same whether one process has the batch or four share 
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -47,6 +47,28 @@ class Batch:
         moved = {name: None if x is None else x.to(device) for name, x in vars(self).items()}
         return Batch(**moved)
 
+    def windows(self, corners: Sequence[torch.Tensor], size: int) -> "Batch":
+        """A square window of `size` latent pixels of each sample, the same in all its pictures.
+
+        corners: for each sample, (top, left) as shares in [0, 1) of the room there is. An autoencoder's latents can be
+        cut like pictures, so that a short run sees more of them in the same time. Raises `ValueError` for a window that
+        is larger than the latents.
+        """
+        height, width = self.eps.shape[-2:]
+        if size > min(height, width):
+            raise ValueError(f"a window of {size} latent pixels does not fit into latents of {height} x {width}")
+        rooms = torch.tensor([height - size + 1, width - size + 1])
+        places = [(corner * rooms).long().tolist() for corner in corners]
+
+        def cut(pictures: torch.Tensor | None) -> torch.Tensor | None:
+            if pictures is None:
+                return None
+            views = zip(pictures, places, strict=True)
+            return torch.stack([picture[:, top : top + size, left : left + size] for picture, (top, left) in views])
+
+        names = ("infrared", "visible", "segments", "posterior_noise", "eps")
+        return replace(self, **{name: cut(getattr(self, name)) for name in names})
+
 
 def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Sequence[int] | None = None) -> Batch:
     """Samples of one step: all of the global batch, or those whose global indices are given (a process's share).
@@ -55,7 +77,7 @@ def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Seq
     """
     size = phase.settings.batch_size
     samples = range(size) if samples is None else samples
-    scenes, crops, looks, timesteps, dropout, posterior_noise, eps = [], [], [], [], [], [], []
+    scenes, crops, looks, timesteps, dropout, posterior_noise, eps, corners = [], [], [], [], [], [], [], []
     for sample in samples:
         epoch, position = divmod(step * size + sample, data.scenes)
         generator = keyed_generator(seed, phase.name, step, sample)
@@ -67,7 +89,8 @@ def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Seq
         dropout.append(torch.rand((), generator=generator))
         posterior_noise.append(torch.randn(data.latent_shape, generator=generator))
         eps.append(torch.randn(data.latent_shape, generator=generator))
-    return Batch(
+        corners.append(torch.rand(2, generator=generator))
+    batch = Batch(
         data.infrared_moments(scenes, crops, looks),
         data.visible_latents(scenes, crops),
         data.segment_latents(scenes, crops),
@@ -77,3 +100,6 @@ def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Seq
         torch.stack(eps),
         torch.stack(dropout),
     )
+    settings = phase.settings
+    small = settings.window and step < settings.window_share * settings.steps
+    return batch.windows(corners, settings.window) if small else batch

@@ -5,7 +5,8 @@ The loss is that of latent diffusion (paper Eq. 1):
     L = E ‖eps − eps_theta(z_t, t, c)‖²   with   z_t = √ᾱ_t · z_0 + √(1 − ᾱ_t) · eps
 
 z_0 is the latent of an infrared picture, t is uniform in 0…999, eps is standard normal noise, and c is what the phase
-tells the model: a prompt, and from phase 2 on the latents of the visible picture and of its segment map.
+tells the model: a prompt, and from phase 2 on the latents of the visible picture and of its segment map. Where a
+profile sets `snr_gamma`, the errors of a batch are weighted by how noisy each sample is (`min_snr_weights`).
 """
 
 import math
@@ -29,6 +30,7 @@ from v2ir_lib.plm.dataset import PhaseData
 from v2ir_lib.plm.draws import Batch, draw_batch
 from v2ir_lib.plm.interruption import deferred_interruption
 from v2ir_lib.plm.phases import Phase
+from v2ir_lib.profiles import PhaseSettings
 
 CLIP_NORM = 1.0
 WEIGHT_DECAY = 0.01
@@ -63,7 +65,19 @@ class Loss:
             given = given.drop(self.null_text.to(z_0.device), **dropout_bins(batch.dropout, self.phase.dropout))
             z_t, text = unet_input(z_t, given.visible, given.segments), given.text
         eps_theta = unet(z_t, batch.timesteps, encoder_hidden_states=text).sample
-        return torch.nn.functional.mse_loss(eps_theta, batch.eps)
+        errors = (eps_theta - batch.eps).square().mean(dim=(1, 2, 3))
+        return (min_snr_weights(alpha_bar.flatten(), self.phase.settings.snr_gamma) * errors).mean()
+
+
+def min_snr_weights(alpha_bar: torch.Tensor, gamma: float | None) -> torch.Tensor:
+    """Weights min(SNR, γ) / SNR of the errors in eps, SNR = ᾱ / (1 − ᾱ), same shape as `alpha_bar`; ones without γ.
+
+    Where there is little noise, an error in eps says little about the picture: there the error in z_0 counts instead.
+    Source: Hang et al. 2023, §3.4.
+    """
+    if gamma is None:
+        return torch.ones_like(alpha_bar)
+    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1)
 
 
 class Average:
@@ -86,6 +100,17 @@ class Average:
 def trained_weights(unet: UNet2DConditionModel) -> dict[str, torch.nn.Parameter]:
     """The parameters that this phase changes, by name: those that ask for a gradient."""
     return {name: parameter for name, parameter in unet.named_parameters() if parameter.requires_grad}
+
+
+def make_optimiser(weights: dict[str, torch.nn.Parameter], settings: PhaseSettings) -> torch.optim.AdamW:
+    """AdamW in one or two groups: the first convolution learns `first_rate` times as fast as all the rest.
+
+    Its new channels begin at zero, and as cameras differ in polarity, their gradients hardly agree between steps.
+    """
+    first = [weight for name, weight in weights.items() if name.startswith("conv_in.")]
+    rest = [weight for name, weight in weights.items() if not name.startswith("conv_in.")]
+    groups = [(rest, settings.learning_rate), (first, settings.learning_rate * settings.first_rate)]
+    return torch.optim.AdamW([{"params": some, "lr": lr} for some, lr in groups if some], weight_decay=WEIGHT_DECAY)
 
 
 def train(
@@ -112,7 +137,8 @@ def train(
     settings = phase.settings
     unet.to(device).train()
     weights = trained_weights(unet)
-    optimiser = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY)
+    optimiser = make_optimiser(weights, settings)
+    rates = [group["lr"] for group in optimiser.param_groups]
     average = Average(weights, settings.ema_decay)
     identity = {
         "phase": phase.name,
@@ -129,7 +155,8 @@ def train(
     bar = tqdm(total=settings.steps, initial=progress.step, desc=phase.name, unit="step", mininterval=1.0)
     with deferred_interruption() as interrupted, bar:
         for step in range(progress.step, last):
-            optimiser.param_groups[0]["lr"] = settings.learning_rate * min(1, (step + 1) / (settings.warmup_steps + 1))
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * min(1, (step + 1) / (settings.warmup_steps + 1))
             value = loss(unet, draw_batch(data, phase, seed, step).to(device))
             if not math.isfinite(value.item()):
                 raise UserError(

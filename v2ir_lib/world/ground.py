@@ -60,7 +60,7 @@ def _inside(region: tuple, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if shape == "cross":
         return np.abs(y - numbers[0]) < numbers[1]
     if shape == "drives":
-        return (np.abs(x) > numbers[0]) & (np.abs(x) < numbers[1]) & (np.abs(y % 12 - 0.0) < 1.6)
+        return (np.abs(x) > numbers[0]) & (np.abs(x) < numbers[1]) & (np.abs((y + 6) % 12 - 6) < 1.6)
     if shape == "bays":
         low, high = numbers
         side = (np.abs(x) > low) & (np.abs(x) < high)

@@ -1,5 +1,6 @@
 """Triangles: a handful of shapes as (vertices (N, 3) in metres, faces (M, 3)), all with z up, and how to move them."""
 
+import math
 from functools import cache
 from itertools import pairwise
 
@@ -60,29 +61,38 @@ def extrude(profile: np.ndarray, width: float) -> Mesh:
 def cylinder(radius: float, height: float, sides: int = 10, top: float | None = None) -> Mesh:
     """A closed cylinder on z = 0; with `top` (a radius), a cone or its stump."""
     top = radius if top is None else top
+    circle, faces = _cylinder_parts(sides)
+    vertices = np.zeros((2 * sides + 2, 3))
+    vertices[:sides, :2], vertices[sides : 2 * sides, :2] = circle * radius, circle * top
+    vertices[sides : 2 * sides, 2] = vertices[-1, 2] = height
+    return vertices, faces
+
+
+@cache
+def _cylinder_parts(sides: int) -> tuple[np.ndarray, np.ndarray]:
+    """The unit circle, (sides, 2), and the faces of every cylinder with so many sides."""
     angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
-    ring = np.column_stack([np.cos(angle), np.sin(angle)])
-    low = np.column_stack([ring * radius, np.zeros(sides)])
-    high = np.column_stack([ring * top, np.full(sides, height)])
-    vertices = np.concatenate([low, high, [[0, 0, 0], [0, 0, height]]])
+    circle = np.column_stack([np.cos(angle), np.sin(angle)])
     i, j = np.arange(sides), (np.arange(sides) + 1) % sides
     faces = np.concatenate([
         np.column_stack([i, j, i + sides]), np.column_stack([j, j + sides, i + sides]),
         np.column_stack([j, i, np.full(sides, 2 * sides)]),
         np.column_stack([i + sides, j + sides, np.full(sides, 2 * sides + 1)]),
     ])  # fmt: skip
-    return vertices, faces
+    return circle, faces
 
 
 def between(start, end, radius: float, sides: int = 6) -> Mesh:
     """A round bar from `start` to `end` (3-vectors, metres)."""
-    start, end = np.asarray(start, float), np.asarray(end, float)
-    axis = end - start
-    length = np.linalg.norm(axis)
-    axis = axis / length
-    across = np.cross(axis, [0, 0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0, 0])
-    across /= np.linalg.norm(across)
-    frame = np.stack([across, np.cross(axis, across), axis])
+    start = np.asarray(start, float)
+    x, y, z = (float(b - a) for a, b in zip(start, end, strict=True))
+    length = math.hypot(x, y, z)
+    x, y, z = x / length, y / length, z / length
+    # a unit vector across the bar, written out: thousands of twigs and spokes a scene pass through here
+    u, v, w = (y, -x, 0.0) if abs(z) < 0.9 else (0.0, z, -y)
+    size = math.hypot(u, v, w)
+    u, v, w = u / size, v / size, w / size
+    frame = np.array([(u, v, w), (y * w - z * v, z * u - x * w, x * v - y * u), (x, y, z)])
     vertices, faces = cylinder(radius, length, sides)
     return vertices @ frame + start, faces
 

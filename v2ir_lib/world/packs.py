@@ -14,7 +14,7 @@ from v2ir_lib.files import atomic_path, cache_dir, write_json
 from v2ir_lib.world.render import Rendered, render_scene
 from v2ir_lib.world.scene import sample_scene
 
-VERSION = 1  # of the world: raise it when the same seed gives other pictures
+VERSION = 2  # of the world: raise it when the same seed gives other pictures
 
 
 @dataclass(frozen=True)

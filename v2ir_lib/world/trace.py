@@ -34,7 +34,7 @@ def camera_rays(camera: Camera, side: int) -> np.ndarray:
     forward, right, up = camera_frame(camera)
     steps = np.tan(np.radians(camera.fov) / 2) * (2 * (np.arange(side) + 0.5) / side - 1)
     rays = forward + steps[None, :, None] * right - steps[:, None, None] * up
-    return rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+    return (rays / np.linalg.norm(rays, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def camera_frame(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -78,7 +78,7 @@ class Tracer:
         parameters.update()
         return mesh
 
-    def _sensor(self, camera: Camera, side: int, samples: int, sampler: str = "independent"):
+    def _sensor(self, camera: Camera, side: int, samples: int):
         view = self.transform().look_at(
             origin=list(map(float, camera.origin)), target=list(map(float, camera.target)), up=[0.0, 0.0, 1.0]
         )
@@ -96,31 +96,34 @@ class Tracer:
             "film": film,
             "near_clip": 0.05,
             "far_clip": 1e4,
-            "sampler": {"type": sampler, "sample_count": samples},
+            "sampler": {"type": "stratified", "sample_count": samples, "jitter": samples > 1},
         }
         return self.mi.load_dict(sensor)
 
     def _scene(self, **emitters):
         return self.mi.load_dict({"type": "scene", "mesh": self.mesh, **emitters})
 
-    def _light(self, samples: int, seed: int, **emitters) -> np.ndarray:
-        """Radiance of the white scene under these emitters, first bounce only, (SIDE, SIDE)."""
+    def _light(self, samples: int, seed: int, choices: int = 1, **emitters) -> np.ndarray:
+        """Radiance of the white scene under these emitters, first bounce only, (SIDE, SIDE).
+
+        Each of the `samples` of a pixel looks at `choices` of the emitters, drawn at random.
+        """
         integrator = self.mi.load_dict(
-            {"type": "direct", "emitter_samples": 1, "bsdf_samples": 0, "hide_emitters": True}
+            {"type": "direct", "emitter_samples": choices, "bsdf_samples": 0, "hide_emitters": True}
         )
-        sensor = self._sensor(self.camera, SIDE, samples, "multijitter")
+        sensor = self._sensor(self.camera, SIDE, samples)
         image = self.mi.render(self._scene(**emitters), sensor=sensor, integrator=integrator, seed=seed)
         return np.array(image)[..., 0]
 
     def faces(self, camera: Camera, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """The face that each ray meets first (−1: none) and its distance in metres, both (side, side)."""
+        """What the rays through the pixel centres meet: faces (−1: none) and distances in metres, both (side, side)."""
         integrator = self.mi.load_dict({"type": "aov", "aovs": "face:prim_index,distance:depth"})
         sensor = self._sensor(camera, side, 1)
         image = np.array(self.mi.render(self._scene(), sensor=sensor, integrator=integrator, seed=0))
         face, distance = image[..., -2].round().astype(np.int32), image[..., -1]
         return np.where(distance > 0, face, -1), np.where(distance > 0, distance, np.inf)
 
-    def sun(self, elevation: float, azimuth: float) -> np.ndarray:
+    def sun(self, elevation: float, azimuth: float, samples: int = 4) -> np.ndarray:
         """cos θ of the sunlight that reaches each pixel, zero in shadow."""
         if elevation <= 0:
             return np.zeros((SIDE, SIDE), dtype=np.float32)
@@ -130,14 +133,14 @@ class Tracer:
             "direction": [float(-v) for v in towards],
             "irradiance": {"type": "rgb", "value": float(np.pi)},
         }
-        return self._light(4, 1, sun=sun)
+        return self._light(samples, 1, sun=sun)
 
     def sky(self) -> np.ndarray:
         """Openness of the sky, 0 … 1; noisy (4 samples), to be smoothed."""
         return self._light(4, 2, sky={"type": "constant", "radiance": {"type": "rgb", "value": 1.0}})
 
     def lamps(self, lights) -> np.ndarray:
-        """Irradiance from the lamps and headlights."""
+        """Irradiance from the lamps and headlights; noisy where there are many, to be smoothed."""
         if not lights:
             return np.zeros((SIDE, SIDE), dtype=np.float32)
         emitters = {}
@@ -160,7 +163,7 @@ class Tracer:
                     "cutoff_angle": 34.0,
                     "beam_width": 14.0,
                 }
-        return self._light(9, 3, **emitters)
+        return self._light(4, 3, choices=3, **emitters)
 
 
 def _flipped(camera: Camera) -> Camera:
@@ -177,13 +180,17 @@ def trace(scene: Scene, assembly: Assembly, infrared: bool = True, mirror: bool 
     elevation, azimuth = scene.sun
     cloudy = scene.weather in ("overcast", "fog")
     sun = tracer.sun(0.0 if cloudy else elevation, azimuth)
-    before = tracer.sun(0.0 if cloudy else elevation * 0.9 + 0.05, azimuth - 0.4) if infrared and sun.any() else sun
+    before = sun
+    if infrared and sun.any():  # one sample: it is seen through the ground's own warmth alone, at half the resolution
+        before = tracer.sun(elevation * 0.9 + 0.05, azimuth - 0.4, samples=1)
     mirrored = None
     if mirror:
         objects = Tracer(Assembly(assembly.vertices, assembly.faces[2:], *_rest(assembly)), scene.camera)
         seen, _ = objects.faces(_flipped(scene.camera), SIDE)
         mirrored = np.where(seen >= 0, seen + 2, -1)[::-1]
     lamps = tracer.lamps(assembly.lights)
+    if assembly.lights:
+        lamps = smooth(lamps, distance[::2, ::2], assembly, face[::2, ::2], scales=(1, 2))
     sky = smooth(tracer.sky(), distance[::2, ::2], assembly, face[::2, ::2])
     return Trace(rays, face, distance, sun, before, np.clip(sky, 0, 1), lamps, mirrored)
 
@@ -199,24 +206,34 @@ def face_normals(assembly: Assembly) -> np.ndarray:
     return (normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def smooth(noisy: np.ndarray, distance: np.ndarray, assembly: Assembly, face: np.ndarray) -> np.ndarray:
-    """Average over neighbours on the same surface: an edge-avoiding à-trous filter of three scales.
+def smooth(
+    noisy: np.ndarray, distance: np.ndarray, assembly: Assembly, face: np.ndarray, scales=(1, 2, 4)
+) -> np.ndarray:
+    """Average over neighbours on the same surface: an edge-avoiding à-trous filter of a few scales, in pixels.
 
     Source: Dammertz et al. 2010.
     """
     normal = face_normals(assembly)[face]
     depth = np.where(np.isfinite(distance), distance, 1e4).astype(np.float32)
     value = noisy.astype(np.float32)
-    for step in (1, 2, 4):
+    for step in scales:
         total, weight = value.copy(), np.ones_like(value)
-        for dy in (-step, 0, step):
-            for dx in (-step, 0, step):
-                if dx == dy == 0:
-                    continue
-                normal_there, depth_there, there = (np.roll(i, (dy, dx), (0, 1)) for i in (normal, depth, value))
-                alike = np.abs((normal * normal_there).sum(-1)) ** 8
-                near = np.exp(-np.abs(depth - depth_there) / (0.04 * depth * step))
-                total += (w := alike * near) * there
-                weight += w
+        # Each pair of neighbours once: what is alike from here to there is alike from there to here.
+        for dy, dx in ((0, step), (step, -step), (step, 0), (step, step)):
+            here, there = _neighbours(dy, dx)
+            alike = np.abs(np.einsum("ijk,ijk->ij", normal[here], normal[there])) ** 8
+            difference = np.abs(depth[here] - depth[there]) / (0.04 * step)
+            for one, other in ((here, there), (there, here)):
+                w = alike * np.exp(-difference / depth[one])
+                total[one] += w * value[other]
+                weight[one] += w
         value = total / weight
     return value
+
+
+def _neighbours(dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Two views of an image in which each pixel meets the one dy ≥ 0 rows below and dx columns to the right of it."""
+    rows, columns = (slice(None, -dy or None), slice(dy, None)), (slice(None, -abs(dx) or None), slice(abs(dx), None))
+    if dx < 0:
+        columns = columns[::-1]
+    return (rows[0], columns[0]), (rows[1], columns[1])
