@@ -84,9 +84,9 @@ TINY = Profile(
         segmenter="models/tiny/segmenter",
         pipeline="models/tiny/diffv2ir",
     ),
-    phase1=PhaseSettings(steps=150, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8, snr_gamma=2),
+    phase1=PhaseSettings(steps=100, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8, snr_gamma=2),
     phase2=PhaseSettings(
-        steps=2500,
+        steps=2000,
         batch_size=16,
         learning_rate=1e-3,
         ema_decay=0.998,
