@@ -86,7 +86,7 @@ TINY = Profile(
     ),
     phase1=PhaseSettings(steps=100, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8, snr_gamma=2),
     phase2=PhaseSettings(
-        steps=2000,
+        steps=4000,
         batch_size=16,
         learning_rate=1e-3,
         ema_decay=0.998,
@@ -95,7 +95,7 @@ TINY = Profile(
         window=16,
         window_share=0.7,
     ),
-    phase3=PhaseSettings(steps=300, batch_size=16, learning_rate=4e-4, ema_decay=0.99, snr_gamma=2),
+    phase3=PhaseSettings(steps=500, batch_size=16, learning_rate=4e-4, ema_decay=0.99, snr_gamma=2),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
     segmenter_type="tiny",
     points_per_side=8,

@@ -25,7 +25,7 @@ from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed
 from v2ir_lib.vlum.segmenter import TINY_SAM, SamWrapper
 from v2ir_lib.world import CLASSES
 
-STEPS, BATCH, PROMPTS, LEARNING_RATE = 2600, 8, 8, 1e-3
+STEPS, BATCH, PROMPTS, LEARNING_RATE = 1300, 8, 8, 1e-3
 # Attention over all 576 tokens is most of a training step on a CPU: fewer heads and layers halve it at equal width.
 SHAPE = TINY_SAM | dict(depth=5, heads=2, global_blocks=(1, 4))
 FARTHEST = 9  # pixels of the picture from an object at which a prompt may still mean it: half a grid cell
