@@ -65,6 +65,7 @@ class Profile:
     points_per_side: int  # of the automatic mask generator
     caption_tokens: int  # longest caption that BLIP writes
     caption_beams: int = 3
+    prediction: str = "epsilon"  # what the UNet answers (`diffusion.noising`); SD v1.5 and the paper: the noise
     prompt: str = "turn the visible image of {caption} into infrared"
     phase1_prompt: str = "an infrared image"
     unet: dict = field(default_factory=dict)  # configuration of the text-to-image UNet where it is trained from nothing
@@ -84,22 +85,22 @@ TINY = Profile(
         segmenter="models/tiny/segmenter",
         pipeline="models/tiny/diffv2ir",
     ),
-    phase1=PhaseSettings(steps=100, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8, snr_gamma=2),
+    phase1=PhaseSettings(steps=100, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8),
     phase2=PhaseSettings(
         steps=4000,
         batch_size=16,
         learning_rate=1e-3,
         ema_decay=0.998,
-        snr_gamma=2,
         first_rate=10,
         window=16,
         window_share=0.7,
     ),
-    phase3=PhaseSettings(steps=500, batch_size=16, learning_rate=4e-4, ema_decay=0.99, snr_gamma=2),
+    phase3=PhaseSettings(steps=500, batch_size=16, learning_rate=4e-4, ema_decay=0.99),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
     segmenter_type="tiny",
     points_per_side=8,
     caption_tokens=48,
+    prediction="v_prediction",  # minutes of training are too few for eps: see `diffusion.noising`
     unet=dict(
         sample_size=24,
         in_channels=4,

@@ -14,7 +14,8 @@ def small_phase(name: str, **settings):
     """That phase of the tiny profile with 4 samples a step, whole crops, and Eq. 1 as it stands."""
     phase = get_phase(name, TINY)
     settings = {"steps": 6, "batch_size": 4, "warmup_steps": 1, "snr_gamma": None, "window": 0} | settings
-    return replace(phase, settings=replace(phase.settings, **settings))
+    prediction = settings.pop("prediction", "epsilon")
+    return replace(phase, prediction=prediction, settings=replace(phase.settings, **settings))
 
 
 def small_data(phase, scenes: int = 5, seed: int = 0) -> PhaseData:

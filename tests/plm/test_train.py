@@ -6,11 +6,12 @@ import torch
 from small_runs import small_data, small_phase, small_unet
 
 from v2ir_lib.diffusion.lora import add_lora, base_hash
+from v2ir_lib.diffusion.noising import min_snr_weights
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import checkpoints
 from v2ir_lib.plm.draws import Batch, draw_batch
-from v2ir_lib.plm.train import Average, Loss, make_optimiser, min_snr_weights, train, trained_weights
+from v2ir_lib.plm.train import Average, Loss, make_optimiser, train, trained_weights
 
 NULL_TEXT = torch.zeros(1, 7, 32)
 
@@ -56,15 +57,15 @@ def test_loss_is_equation_1_on_a_batch_worked_out_by_hand():
     assert zero == pytest.approx(float(batch.eps.square().mean()))
 
 
-def test_min_snr_weights_the_error_by_the_noise():
-    """Gamma 2: eps counts as it is where the noise outweighs (SNR ≤ 2), and z_0's error, twice, where it does not."""
-    alpha_bar = torch.tensor([0.01, 0.5, 2 / 3, 0.9, 0.999])
-    weights = min_snr_weights(alpha_bar, 2.0)
-    torch.testing.assert_close(weights[:3], torch.ones(3))
-    error_of_eps = 0.3
-    error_of_z_0 = error_of_eps * (1 - alpha_bar) / alpha_bar  # z_0 = (z_t − √(1 − ᾱ) eps) / √ᾱ
-    torch.testing.assert_close((weights * error_of_eps)[3:], 2 * error_of_z_0[3:])
-    assert torch.equal(min_snr_weights(alpha_bar, None), torch.ones(5))
+def test_a_network_that_is_asked_for_v_is_judged_by_v():
+    phase = small_phase("phase2", prediction="v_prediction")
+    batch = draw_batch(small_data(phase), phase, seed=0, step=0)
+    loss = Loss(phase, 0.7, NULL_TEXT)
+    alpha_bar = loss.alpha_bar[batch.timesteps].reshape(-1, 1, 1, 1)
+    mean, logvar = batch.infrared.chunk(2, dim=1)
+    z_0 = 0.7 * (mean + (logvar / 2).exp() * batch.posterior_noise)
+    v = alpha_bar.sqrt() * batch.eps - (1 - alpha_bar).sqrt() * z_0
+    assert float(loss(Answer(v), batch)) < 1e-10 < 0.1 < float(loss(Answer(batch.eps), batch))
 
 
 def test_the_loss_is_weighted_where_the_phase_asks_for_it():

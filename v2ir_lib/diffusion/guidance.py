@@ -43,6 +43,9 @@ def branch_conditions(conditions: Conditions, null_text: torch.Tensor, every: tu
     return Conditions.cat([conditions.drop(null_text, **masks) for masks in absent])
 
 
-def combine(eps: torch.Tensor, every: tuple[Branch, ...]) -> torch.Tensor:
-    """The weighted sum of the branches' answers: (len(every) · B, 4, h, w) → (B, 4, h, w)."""
-    return sum(branch.weight * part for branch, part in zip(every, eps.chunk(len(every)), strict=True))
+def combine(answers: torch.Tensor, every: tuple[Branch, ...]) -> torch.Tensor:
+    """The weighted sum of the branches' answers: (len(every) · B, 4, h, w) → (B, 4, h, w).
+
+    The answers may be eps, or v: as the weights sum to 1, both lead to the same z_0 (see `noising`).
+    """
+    return sum(branch.weight * part for branch, part in zip(every, answers.chunk(len(every)), strict=True))

@@ -10,11 +10,11 @@ from v2ir_lib.diffusion.guidance import Branch, branch_conditions, combine
 from v2ir_lib.diffusion.widening import unet_input
 
 
-def make_scheduler() -> EulerAncestralDiscreteScheduler:
+def make_scheduler(prediction: str = "epsilon") -> EulerAncestralDiscreteScheduler:
     """Euler ancestral with the released code's sigmas: sigma_max = 14.6146.
 
     Stable Diffusion's betas (scaled-linear, 0.00085 to 0.012), timesteps spread evenly over the whole range
-    ("linspace"; the other spacings do not begin at sigma_max), and a network that predicts the noise.
+    ("linspace"; the other spacings do not begin at sigma_max). `prediction` says what the network answers, see `noising`.
     """
     return EulerAncestralDiscreteScheduler(
         num_train_timesteps=1000,
@@ -22,7 +22,7 @@ def make_scheduler() -> EulerAncestralDiscreteScheduler:
         beta_end=0.012,
         beta_schedule="scaled_linear",
         timestep_spacing="linspace",
-        prediction_type="epsilon",
+        prediction_type=prediction,
     )
 
 
@@ -59,8 +59,8 @@ def sample(
     for step, t in enumerate(scheduler.timesteps):
         scaled = scheduler.scale_model_input(z, t)  # z alone: conditions are never scaled
         x = unet_input(scaled.repeat(len(branches), 1, 1, 1), known.visible, known.segments)
-        eps = combine(unet(x, t, encoder_hidden_states=known.text).sample, branches)
-        done = scheduler.step(eps, t, z, generator=generators)
+        answer = combine(unet(x, t, encoder_hidden_states=known.text).sample, branches)
+        done = scheduler.step(answer, t, z, generator=generators)
         z = done.prev_sample
         if callback is not None:
             callback(step, z, done.pred_original_sample)

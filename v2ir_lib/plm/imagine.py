@@ -16,6 +16,7 @@ def imagine(
     null_text: torch.Tensor,
     *,
     latent_size: int,
+    prediction: str,
     s_text: float = 3.0,
     steps: int = 20,
     seed: int = 0,
@@ -23,9 +24,10 @@ def imagine(
     """One picture for each prompt, uint8 (B, H, W, 3), by a UNet of 4 input channels.
 
     text (B, L, D), null_text (1, L, D): hidden states of the prompts and of "". Classifier-free guidance with the one
-    condition there is: eps = eps(∅) + s_text · (eps(text) − eps(∅)). Picture i starts from seed + i.
+    condition there is: eps = eps(∅) + s_text · (eps(text) − eps(∅)), or v alike, as `prediction` says. Picture i
+    starts from seed + i.
     """
-    scheduler, count = make_scheduler(), len(text)
+    scheduler, count = make_scheduler(prediction), len(text)
     scheduler.set_timesteps(steps)
     generators = generators_for([seed + i for i in range(count)])
     z = seeded_noise(generators, (4, latent_size, latent_size)) * scheduler.init_noise_sigma

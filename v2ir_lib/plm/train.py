@@ -5,8 +5,8 @@ The loss is that of latent diffusion (paper Eq. 1):
     L = E ‖eps − eps_theta(z_t, t, c)‖²   with   z_t = √ᾱ_t · z_0 + √(1 − ᾱ_t) · eps
 
 z_0 is the latent of an infrared picture, t is uniform in 0…999, eps is standard normal noise, and c is what the phase
-tells the model: a prompt, and from phase 2 on the latents of the visible picture and of its segment map. Where a
-profile sets `snr_gamma`, the errors of a batch are weighted by how noisy each sample is (`min_snr_weights`).
+tells the model: a prompt, and from phase 2 on the latents of the visible picture and of its segment map. A profile
+may ask the network for v in place of eps, and weight errors by how noisy each sample is: `diffusion.noising` has both.
 """
 
 import math
@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from v2ir_lib.diffusion.conditions import Conditions, dropout_bins
 from v2ir_lib.diffusion.latents import target_from_moments
+from v2ir_lib.diffusion.noising import add_noise, min_snr_weights, question
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.diffusion.widening import unet_input
 from v2ir_lib.errors import UserError
@@ -58,26 +59,17 @@ class Loss:
     def __call__(self, unet: UNet2DConditionModel, batch: Batch) -> torch.Tensor:
         z_0 = target_from_moments(batch.infrared, self.scaling_factor, batch.posterior_noise)
         alpha_bar = self.alpha_bar.to(z_0.device)[batch.timesteps].reshape(-1, 1, 1, 1)
-        z_t = alpha_bar.sqrt() * z_0 + (1 - alpha_bar).sqrt() * batch.eps
+        z_t = add_noise(z_0, batch.eps, alpha_bar)
         text = batch.text
         if self.phase.conditions:  # z, visible, segments: 12 channels; some conditions go missing, for Eq. 2
             given = Conditions(batch.text, batch.visible, batch.segments)
             given = given.drop(self.null_text.to(z_0.device), **dropout_bins(batch.dropout, self.phase.dropout))
             z_t, text = unet_input(z_t, given.visible, given.segments), given.text
-        eps_theta = unet(z_t, batch.timesteps, encoder_hidden_states=text).sample
-        errors = (eps_theta - batch.eps).square().mean(dim=(1, 2, 3))
-        return (min_snr_weights(alpha_bar.flatten(), self.phase.settings.snr_gamma) * errors).mean()
-
-
-def min_snr_weights(alpha_bar: torch.Tensor, gamma: float | None) -> torch.Tensor:
-    """Weights min(SNR, γ) / SNR of the errors in eps, SNR = ᾱ / (1 − ᾱ), same shape as `alpha_bar`; ones without γ.
-
-    Where there is little noise, an error in eps says little about the picture: there the error in z_0 counts instead.
-    Source: Hang et al. 2023, §3.4.
-    """
-    if gamma is None:
-        return torch.ones_like(alpha_bar)
-    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1)
+        answer = unet(z_t, batch.timesteps, encoder_hidden_states=text).sample
+        asked = question(z_0, batch.eps, alpha_bar, self.phase.prediction)
+        errors = (answer - asked).square().mean(dim=(1, 2, 3))
+        weights = min_snr_weights(alpha_bar.flatten(), self.phase.settings.snr_gamma, self.phase.prediction)
+        return (weights * errors).mean()
 
 
 class Average:
@@ -142,6 +134,7 @@ def train(
     average = Average(weights, settings.ema_decay)
     identity = {
         "phase": phase.name,
+        "prediction": phase.prediction,
         "seed": seed,
         "settings": asdict(settings),
         "began_with": weights_fingerprint(unet),

@@ -1,7 +1,7 @@
 """The text-to-image model of visible scenes: what Stable Diffusion v1.5 is at full size. It never sees infrared.
 
-Plain latent diffusion (paper Eq. 1, §3.1) from nothing, on the captioned scenes: predict the noise, given the caption.
-Errors are weighted by min-SNR (`plm.train.min_snr_weights`), which a short run gains from.
+Plain latent diffusion (paper Eq. 1, §3.1) from nothing, on the captioned scenes: given the caption, tell
+noise and picture apart (`diffusion.noising`).
 """
 
 from pathlib import Path
@@ -11,17 +11,16 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from v2ir_lib.diffusion.latents import target_from_moments
+from v2ir_lib.diffusion.noising import add_noise, question
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.plm.cache import cached
 from v2ir_lib.plm.imagine import imagine
 from v2ir_lib.plm.prepare import Encoders
-from v2ir_lib.plm.train import min_snr_weights
 from v2ir_lib.profiles import TINY
 from v2ir_lib.recipes.pictures import sheet
 from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed_everything, train
 
-STEPS, BATCH, LEARNING_RATE = 1000, 16, 1e-3
-SNR_GAMMA = 2.0  # weights of the loss, as in the phases
+STEPS, BATCH, LEARNING_RATE = 1500, 16, 1e-3
 TEXT_DROPOUT = 0.1  # share of captions replaced by "", for guidance without a classifier
 CROPS = 3  # latents cached of each scene: the whole picture, and two crops of which one is mirrored
 SHOWN = (
@@ -83,17 +82,17 @@ def train_base(run: Run) -> None:
         noise, eps = torch.randn(2, BATCH, 4, *moments.shape[-2:], generator=generator)
         z_0 = target_from_moments(moments[scene, crop].float(), scaling_factor, noise)
         a = alpha_bar[t].reshape(-1, 1, 1, 1)
-        z_t = a.sqrt() * z_0 + (1 - a).sqrt() * eps
+        z_t, asked = add_noise(z_0, eps, a), question(z_0, eps, a, TINY.prediction)
         text = texts[words[scene].masked_fill(dropped, len(different))]
-        guess = unet(z_t.to(run.device), t.to(run.device), encoder_hidden_states=text.to(run.device)).sample
-        errors = (guess - eps.to(run.device)).square().mean(dim=(1, 2, 3))
-        return (min_snr_weights(alpha_bar[t], SNR_GAMMA).to(run.device) * errors).mean(), {}
+        answer = unet(z_t.to(run.device), t.to(run.device), encoder_hidden_states=text.to(run.device)).sample
+        return (answer - asked.to(run.device)).square().mean(), {}
 
     def finish(out: Path) -> dict:
         save_half(unet, out / "base_unet")
         known = encoders.text([*SHOWN, ""])
         text, null = known[:-1].repeat(2, 1, 1), known[-1:]
-        samples = imagine(unet, encoders.autoencoder, text, null, latent_size=latent_size(), seed=run.seed)
+        settings = dict(latent_size=latent_size(), prediction=TINY.prediction, seed=run.seed)
+        samples = imagine(unet, encoders.autoencoder, text, null, **settings)
         sheet(run.figure("base"), [samples[: len(SHOWN)], samples[len(SHOWN) :]])
         return {"parameters": count_parameters(unet), "scenes": len(moments), "captions": len(different)}
 

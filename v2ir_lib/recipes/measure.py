@@ -113,7 +113,13 @@ def base_quality(run: Run, pack, other) -> dict:
     null, parts, count = encoders.text([""]), [], len(pack)
     for start in tqdm(range(0, count, 32), desc="samples of the base model"):
         text = encoders.text(pack.captions[start : start + 32])
-        settings = dict(latent_size=latent_size(), s_text=GUIDANCE, steps=SAMPLING_STEPS, seed=run.seed + start)
+        settings = dict(
+            latent_size=latent_size(),
+            prediction=TINY.prediction,
+            s_text=GUIDANCE,
+            steps=SAMPLING_STEPS,
+            seed=run.seed + start,
+        )
         parts.append(imagine(unet, encoders.autoencoder, text, null, **settings))
     samples, real = np.concatenate(parts), shrink(pack.visible, TINY.image_size)
     shown = slice(0, 12)

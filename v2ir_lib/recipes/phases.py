@@ -102,7 +102,7 @@ def pipeline_of(models: Path, unet: UNet2DConditionModel) -> DiffV2IRPipeline:
     return DiffV2IRPipeline(
         **parts,
         unet=unet.to("cpu").eval(),
-        scheduler=make_scheduler(),
+        scheduler=make_scheduler(TINY.prediction),
         image_size=TINY.image_size,
         reading_size=TINY.reading_size,
         template=TINY.prompt,
@@ -158,6 +158,7 @@ def _imagined(unet: UNet2DConditionModel, encoders: Encoders, phase: Phase, seed
         prompts,
         text[1:],
         latent_size=size,
+        prediction=phase.prediction,
         s_text=1.5,
         steps=TINY.guidance.steps,
         seed=seed,
