@@ -14,7 +14,7 @@ def make_scheduler(prediction: str = "epsilon") -> EulerAncestralDiscreteSchedul
     """Euler ancestral with the released code's sigmas: sigma_max = 14.6146.
 
     Stable Diffusion's betas (scaled-linear, 0.00085 to 0.012), timesteps spread evenly over the whole range
-    ("linspace"; the other spacings do not begin at sigma_max). `prediction` says what the network answers, see `noising`.
+    ("linspace"; the other spacings do not begin at sigma_max). `prediction` says what the network answers: `noising`.
     """
     return EulerAncestralDiscreteScheduler(
         num_train_timesteps=1000,
