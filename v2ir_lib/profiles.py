@@ -87,7 +87,7 @@ TINY = Profile(
     ),
     phase1=PhaseSettings(steps=100, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8),
     phase2=PhaseSettings(
-        steps=4000,
+        steps=3000,
         batch_size=16,
         learning_rate=1e-3,
         ema_decay=0.998,
