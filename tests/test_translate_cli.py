@@ -283,3 +283,22 @@ def test_full_disk(translate, album, tmp_path, monkeypatch, at):
     assert code == 2 and len(err) == 1 and "disk is full" in err[0]
     assert sorted(tree(tmp_path / "out")) == ["a.json", "a.png"]
     Image.open(tmp_path / "out/a.png").load()
+
+
+def test_a_full_disk_leaves_the_older_translation_as_it_was(translate, album, tmp_path, monkeypatch):
+    """With --overwrite: picture and sidecar are of one run, whatever happens."""
+    translate(album / "a.png", tmp_path / "out", "--seed", 1)
+    older = tree(tmp_path / "out")
+    true_write = Path.write_bytes
+
+    def full(path, data):
+        true_write(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        code, _, err = translate(album / "a.png", tmp_path / "out", "--seed", 2, "--overwrite")
+    assert code == 2 and "disk is full" in err[0]
+    assert tree(tmp_path / "out") == older
+    assert translate(album / "a.png", tmp_path / "out", "--seed", 2, "--overwrite")[0] == 0
+    assert all(tree(tmp_path / "out")[name] != older[name] for name in ("a.json", "a.png"))

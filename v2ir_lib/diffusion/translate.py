@@ -143,7 +143,10 @@ def image_seed(seed: int, name: str) -> int:
 
 
 def _translate(pipeline, jobs: list[Job], prompt, seed: int, settings: dict, note: dict, summary: Summary) -> None:
-    """One batch: read, translate, write. The sidecar is written first, so a picture that is there is complete."""
+    """One batch: read, translate, write. Both files are renamed once both are written.
+
+    The sidecar comes first: a picture that is there is complete.
+    """
     readable, images = [], []
     for job in jobs:
         try:
@@ -169,14 +172,14 @@ def _translate(pipeline, jobs: list[Job], prompt, seed: int, settings: dict, not
         }
         buffer = io.BytesIO()  # encoded in memory: an encoder that fails on a full disk hides why
         done.images[i].save(buffer, format=_format(job.target))
-        sidecar = job.target.with_suffix(".json")
+        note_path = job.target.with_suffix(".json")
         try:
-            write_json(sidecar, record)
-            with atomic_path(job.target) as temporary:
-                temporary.write_bytes(buffer.getvalue())
+            with atomic_path(job.target) as picture, atomic_path(note_path) as sidecar:
+                write_json(sidecar, record)
+                picture.write_bytes(buffer.getvalue())
         except BaseException:
             if not job.target.exists():
-                sidecar.unlink(missing_ok=True)
+                note_path.unlink(missing_ok=True)
             raise
         summary.translated.append(str(job.target))
 
