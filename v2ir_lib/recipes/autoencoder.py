@@ -24,7 +24,7 @@ from v2ir_lib.recipes.pictures import (
 from v2ir_lib.recipes.stage import Run, Stage, count_parameters, key, save_half, seed_everything, train
 from v2ir_lib.world import BANDS
 
-STEPS, BATCH, LEARNING_RATE = 2000, 8, 1.5e-3
+STEPS, BATCH, LEARNING_RATE = 5000, 8, 1.5e-3
 CROP, WHOLE_FROM = 64, 0.95  # crops make more steps in the same time; the last twentieth sees whole pictures
 MIX = {"visible": 0.4, "infrared": 0.4, "segments": 0.2}
 GRADIENT, KL = 0.5, 1e-4  # weights beside L1

@@ -25,9 +25,8 @@ from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed
 from v2ir_lib.vlum.segmenter import TINY_SAM, SamWrapper
 from v2ir_lib.world import CLASSES
 
-STEPS, BATCH, PROMPTS, LEARNING_RATE = 1300, 8, 8, 1e-3
-# Attention over all 576 tokens is most of a training step on a CPU: fewer heads and layers halve it at equal width.
-SHAPE = TINY_SAM | dict(depth=5, heads=2, global_blocks=(1, 4))
+STEPS, BATCH, PROMPTS, LEARNING_RATE = 2400, 8, 8, 1e-3
+SHAPE = TINY_SAM
 FARTHEST = 9  # pixels of the picture from an object at which a prompt may still mean it: half a grid cell
 SMALL = 100  # of a mask's pixels, four times as many in the picture: smaller objects slip through the grid
 SHIFT = 32  # a pixel's region is SHIFT * instance + class
@@ -221,7 +220,7 @@ def train_segmenter(run: Run) -> dict:
 
     def finish(out: Path) -> dict:
         folder, validation = out / "segmenter", run.pack("validation")
-        wrapper.register_to_config(**choose_thresholds(wrapper, validation))
+        wrapper.register_to_config(**choose_thresholds(wrapper, validation, sides=(8, 12)))
         save_half(wrapper, folder)
         scores = measure(folder, validation, limit=48)
         draw_masks(folder, validation, run.figure("segmenter"))

@@ -4,27 +4,25 @@ The released file format of SAM is a pickle. Ours is a folder with `config.json`
 arguments that the network was built with, and with them the thresholds that its own scores were calibrated for.
 """
 
-from functools import partial
-
 import numpy as np
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from segment_anything import SamAutomaticMaskGenerator
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+
+from v2ir_lib.vlum.conv_encoder import ConvEncoder
 
 PIXEL_MEAN, PIXEL_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
-# About 1.1 M parameters: 24 x 24 tokens of 8 pixels, windows of 6 x 6, every third block sees the whole picture.
+STRIDE = 8  # pixels of the picture behind one place of its embedding
+
+# About 1.5 M parameters, most of them in the encoder; 24 x 24 places, masks of 96 x 96.
 TINY_SAM = dict(
     image_size=192,
-    patch_size=8,
-    embed_dim=112,
-    depth=6,
-    heads=4,
-    window_size=6,
-    global_blocks=(2, 5),
-    prompt_dim=64,
+    widths=(24, 48, 96, 96),
+    blocks=2,
+    prompt_dim=96,
     decoder_mlp_dim=128,
     decoder_heads=4,
     iou_hidden_dim=64,
@@ -35,38 +33,21 @@ TINY_SAM = dict(
 def build_sam(
     *,
     image_size: int,
-    patch_size: int,
-    embed_dim: int,
-    depth: int,
-    heads: int,
-    window_size: int,
-    global_blocks: tuple[int, ...],
+    widths: tuple[int, int, int, int],
+    blocks: int,
     prompt_dim: int,
     decoder_mlp_dim: int,
     decoder_heads: int,
     iou_hidden_dim: int,
     mask_in_chans: int,
 ) -> Sam:
-    """A `Sam` with random weights. Masks come out of its decoder at 4 * image_size / patch_size pixels a side."""
-    tokens = image_size // patch_size
+    """A `Sam` with random weights around a `ConvEncoder`. Masks come out of its decoder at image_size / 2 pixels a side."""
+    places = image_size // STRIDE
     return Sam(
-        image_encoder=ImageEncoderViT(
-            img_size=image_size,
-            patch_size=patch_size,
-            embed_dim=embed_dim,
-            depth=depth,
-            num_heads=heads,
-            mlp_ratio=4,
-            norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-            qkv_bias=True,
-            use_rel_pos=True,
-            window_size=window_size,
-            global_attn_indexes=tuple(global_blocks),
-            out_chans=prompt_dim,
-        ),
+        image_encoder=ConvEncoder(image_size, tuple(widths), blocks, prompt_dim),
         prompt_encoder=PromptEncoder(
             embed_dim=prompt_dim,
-            image_embedding_size=(tokens, tokens),
+            image_embedding_size=(places, places),
             input_image_size=(image_size, image_size),
             mask_in_chans=mask_in_chans,
         ),
@@ -100,13 +81,9 @@ class SamWrapper(ModelMixin, ConfigMixin):
     def __init__(
         self,
         image_size: int = 192,
-        patch_size: int = 8,
-        embed_dim: int = 112,
-        depth: int = 6,
-        heads: int = 4,
-        window_size: int = 6,
-        global_blocks: tuple[int, ...] = (2, 5),
-        prompt_dim: int = 64,
+        widths: tuple[int, int, int, int] = (24, 48, 96, 96),
+        blocks: int = 2,
+        prompt_dim: int = 96,
         decoder_mlp_dim: int = 128,
         decoder_heads: int = 4,
         iou_hidden_dim: int = 64,
@@ -119,12 +96,8 @@ class SamWrapper(ModelMixin, ConfigMixin):
         super().__init__()
         self.sam = build_sam(
             image_size=image_size,
-            patch_size=patch_size,
-            embed_dim=embed_dim,
-            depth=depth,
-            heads=heads,
-            window_size=window_size,
-            global_blocks=global_blocks,
+            widths=widths,
+            blocks=blocks,
             prompt_dim=prompt_dim,
             decoder_mlp_dim=decoder_mlp_dim,
             decoder_heads=decoder_heads,
