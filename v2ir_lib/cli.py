@@ -18,6 +18,8 @@ from v2ir_lib.errors import UserError
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 world = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(world, name="world", help="The simulated world that the embedded data comes from.")
+data = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data, name="data", help="Assembling a data set: import, audit, split, shard.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
