@@ -66,6 +66,7 @@ class Profile:
     caption_tokens: int  # longest caption that BLIP writes
     caption_beams: int = 3
     prediction: str = "epsilon"  # what the UNet answers (`diffusion.noising`); SD v1.5 and the paper: the noise
+    noise_offset: float = 0.0  # of each latent channel's mean, in training (`diffusion.noising`); the paper: none
     prompt: str = "turn the visible image of {caption} into infrared"
     phase1_prompt: str = "an infrared image"
     unet: dict = field(default_factory=dict)  # configuration of the text-to-image UNet where it is trained from nothing
@@ -101,6 +102,7 @@ TINY = Profile(
     points_per_side=8,
     caption_tokens=48,
     prediction="v_prediction",  # minutes of training are too few for eps: see `diffusion.noising`
+    noise_offset=0.3,
     unet=dict(
         sample_size=24,
         in_channels=4,

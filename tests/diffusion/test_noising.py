@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from v2ir_lib.diffusion.guidance import Branch, combine
-from v2ir_lib.diffusion.noising import add_noise, min_snr_weights, question
+from v2ir_lib.diffusion.noising import add_noise, min_snr_weights, offset_noise, question
 from v2ir_lib.diffusion.sampling import generators_for, make_scheduler
 
 ALPHA_BAR = torch.tensor([0.01, 0.5, 2 / 3, 0.9, 0.999])
@@ -73,3 +73,11 @@ def test_guidance_is_the_same_in_both_words():
     torch.testing.assert_close(combine(v_of(eps), every), v_of(combine(eps, every)))
     wrong = tuple(Branch(frozenset(), weight) for weight in (-0.5, -6.0, 8.0))  # these sum to 1.5
     assert (combine(v_of(eps), wrong) - v_of(combine(eps, wrong))).abs().max() > 0.1
+
+
+def test_offset_noise_hides_a_channels_mean_and_nothing_else():
+    eps, constants = drawn(500, 4, 24, 24), drawn(3, 500, 4)[2]
+    noise = offset_noise(eps, constants, 0.3)
+    torch.testing.assert_close(noise - noise.mean((2, 3), keepdim=True), eps - eps.mean((2, 3), keepdim=True))
+    assert noise.mean((2, 3)).std().item() == pytest.approx((0.3**2 + 1 / 24**2) ** 0.5, rel=0.06)  # without: 1/24
+    torch.testing.assert_close(offset_noise(eps, constants, 0.0), eps)

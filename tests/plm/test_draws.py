@@ -1,5 +1,7 @@
 """What is drawn depends on (seed, phase, step, global sample index) and on nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,7 +82,10 @@ def test_timesteps_dropout_and_noise_have_their_distributions():
         batch.timesteps.min() < 5 and batch.timesteps.max() > 994 and abs(batch.timesteps.float().mean() - 499.5) < 20
     )
     assert abs(batch.dropout.mean() - 0.5) < 0.02 and batch.dropout.min() >= 0 and batch.dropout.max() < 1
-    assert abs(batch.eps.mean()) < 0.01 and abs(batch.eps.std() - 1) < 0.01
+    spread = (1 + phase.noise_offset**2) ** 0.5  # 1.044 with the tiny profile's offset
+    assert phase.noise_offset == 0.3 and abs(batch.eps.mean()) < 0.02 and abs(batch.eps.std() - spread) < 0.01
+    plain = draw_batch(small_data(phase), replace(phase, noise_offset=0.0), 0, 0)
+    assert abs(plain.eps.std() - 1) < 0.01 and torch.equal(plain.timesteps, batch.timesteps)
 
 
 def test_windows_are_the_same_part_of_every_picture_and_end_with_their_share():

@@ -100,7 +100,7 @@ def test_records_say_how_it_was_made(chain):
         record = json.loads((run.results / "recipes" / f"{name}.json").read_text())
         assert record["steps"] == len(record["curve"]) == 2 and not record["complete"]
         assert record["trained_parameters"] > 0 and record["provenance"]["seed"] == 0
-        assert (run.results / "figures" / f"{name}.png").stat().st_size > 1000
+        assert (run.results / "figures" / f"{name}.jpg").stat().st_size > 1000
 
 
 def test_the_pipeline_folder_loads_and_translates(chain):

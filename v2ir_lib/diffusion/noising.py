@@ -10,11 +10,23 @@ The paper and Stable Diffusion v1.5 ask for eps. But what a picture is made of i
 where nearly all is noise, at t = 999, the division makes an error in eps fifteen times as large. A model that is
 trained for minutes has such errors, and the overall brightness, which is settled there, is lost. v has no such place.
 Eq. 2 is the same in both: a weighted mean of v, at one z_t, is the v of the same mean of eps.
+
+Even at t = 999 a picture's mean brightness is still to be read off z_t: over 24 x 24 places the noise averages out to a
+twenty-fourth. So in training the network learns to read it there, and in sampling, which begins with noise alone, it
+reads nothing (Lin et al. 2024, §3.1). A thermal picture's brightness is its temperature: adding the true mean to the
+first noise of a tiny model trained without offsets took 32 validation scenes from 15.5 to 21.4 dB. Offset noise
+(Guttenberg 2023) hides the mean as well as the rest: every channel of eps gets a constant of its own, so that words and
+the visible picture must tell. The paper has none; the scheduler's sigmas stay as they are.
 """
 
 import torch
 
 PREDICTIONS = ("epsilon", "v_prediction")  # diffusers' names
+
+
+def offset_noise(eps: torch.Tensor, constants: torch.Tensor, offset: float) -> torch.Tensor:
+    """eps (…, 4, h, w) plus `offset` times a constant of each channel, N(0, 1) (…, 4): variance 1 + offset²."""
+    return eps + offset * constants[..., None, None]
 
 
 def add_noise(z_0: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:

@@ -131,7 +131,7 @@ def measure(
     if set_defaults:
         write_json(folder / INDEX, read_json(folder / INDEX) | guidance["chosen"])
     groups, pictures = held_out(pipeline, heldout, style, guidance["chosen"], seed)
-    draw(results / "figures" / "quickstart.png", heldout, pictures)
+    draw(results / "figures" / "quickstart.jpg", heldout, pictures)
     report = {
         "about": f"translations into the camera {STYLE_CAMERA}, {profile.image_size} px; PSNR in dB and SSIM, data "
         "range 255, mean over scenes with 95% bootstrap intervals; fog overlaps with the times of day",
@@ -141,7 +141,7 @@ def measure(
     }
     if real is not None:
         # Other people's photographs are looked at, not committed: the picture goes to out/, only the figures are kept.
-        report["real"] = translate_photographs(real, folder, repo_root() / "out" / "quickstart_real.png", seed)
+        report["real"] = translate_photographs(real, folder, repo_root() / "out" / "quickstart_real.jpg", seed)
     write_json(results / "quickstart.json", report)
     return report
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import torch
 
+from v2ir_lib.diffusion.noising import offset_noise
 from v2ir_lib.plm.dataset import PhaseData
 from v2ir_lib.plm.phases import Phase
 
@@ -39,7 +40,7 @@ class Batch:
     text: torch.Tensor  # hidden states of the prompt, (B, L, D)
     timesteps: torch.Tensor  # (B,) int64 in [0, 1000)
     posterior_noise: torch.Tensor  # the autoencoder's, N(0, 1), (B, 4, h, w)
-    eps: torch.Tensor  # the diffusion's, N(0, 1), (B, 4, h, w)
+    eps: torch.Tensor  # the diffusion's, N(0, 1) and the offsets of its channels, (B, 4, h, w)
     dropout: torch.Tensor  # uniform in [0, 1): which conditions go missing, (B,)
 
     def to(self, device: str | torch.device) -> "Batch":
@@ -88,8 +89,9 @@ def draw_batch(data: PhaseData, phase: Phase, seed: int, step: int, samples: Seq
         timesteps.append(t)
         dropout.append(torch.rand((), generator=generator))
         posterior_noise.append(torch.randn(data.latent_shape, generator=generator))
-        eps.append(torch.randn(data.latent_shape, generator=generator))
+        plain = torch.randn(data.latent_shape, generator=generator)
         corners.append(torch.rand(2, generator=generator))
+        eps.append(offset_noise(plain, torch.randn(len(plain), generator=generator), phase.noise_offset))
     batch = Batch(
         data.infrared_moments(scenes, crops, looks),
         data.visible_latents(scenes, crops),

@@ -29,6 +29,7 @@ class Phase:
     crops: int  # cached crops of each picture, one of which is drawn for a sample
     looks: int  # cached infrared pictures of each crop, each by another of the cameras; one is drawn
     prediction: str  # what the network answers, see `diffusion.noising`
+    noise_offset: float  # of eps, see there too
     settings: PhaseSettings
 
     @property
@@ -47,14 +48,14 @@ PHASES = ("phase1", "phase2", "phase3")
 def get_phase(name: str, profile: Profile) -> Phase:
     """The phase of that name at a profile's size; `UserError` for any other name."""
     settings = {"phase1": profile.phase1, "phase2": profile.phase2, "phase3": profile.phase3}.get(name)
-    both = {"prediction": profile.prediction, "settings": settings}
+    both = {"prediction": profile.prediction, "noise_offset": profile.noise_offset, "settings": settings}
     pairs = {"trains": "all", "prompt": profile.prompt, "conditions": ("visible", "segments")}
     if name == "phase1":  # what does "infrared" mean? No pairs needed, and no condition but the prompt, never dropped
         alone = {"trains": "lora", "prompt": profile.phase1_prompt, "conditions": (), "dropout": 0.0}
         return Phase(name, "infrared", tuple(TRAIN_CAMERAS), **alone, crops=1, looks=4, **both)
     if name == "phase2":  # from visible to infrared, in any camera's look
         pairs["dropout"] = settings.dropout
-        return Phase(name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=2, looks=3, **both)
+        return Phase(name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=4, looks=3, **both)
     if name == "phase3":  # one camera's style, from few pairs
         pairs["dropout"] = settings.dropout
         return Phase(name, "style", (STYLE_CAMERA,), **pairs, crops=4, looks=1, **both)

@@ -135,6 +135,7 @@ def train(
     identity = {
         "phase": phase.name,
         "prediction": phase.prediction,
+        "noise_offset": phase.noise_offset,
         "seed": seed,
         "settings": asdict(settings),
         "began_with": weights_fingerprint(unet),

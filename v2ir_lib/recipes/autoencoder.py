@@ -110,7 +110,7 @@ def reconstruct(vae: AutoencoderKL, pictures: np.ndarray) -> np.ndarray:
 
 
 def train_autoencoder(run: Run) -> None:
-    """Train, measure the scaling factor, write models/tiny/autoencoder and figures/autoencoder.png."""
+    """Train, measure the scaling factor, write models/tiny/autoencoder and figures/autoencoder.jpg."""
     seed_everything(run.seed, "autoencoder", "weights")
     vae = build_autoencoder().to(run.device)  # not channels_last: its GroupNorm backward is five times slower on a CPU
     pictures = training_pictures(run)

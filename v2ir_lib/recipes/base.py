@@ -11,7 +11,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from v2ir_lib.diffusion.latents import target_from_moments
-from v2ir_lib.diffusion.noising import add_noise, question
+from v2ir_lib.diffusion.noising import add_noise, offset_noise, question
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.plm.cache import cached
 from v2ir_lib.plm.imagine import imagine
@@ -20,7 +20,7 @@ from v2ir_lib.profiles import TINY
 from v2ir_lib.recipes.pictures import sheet
 from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed_everything, train
 
-STEPS, BATCH, LEARNING_RATE = 1500, 16, 1e-3
+STEPS, BATCH, LEARNING_RATE = 3000, 16, 1e-3
 TEXT_DROPOUT = 0.1  # share of captions replaced by "", for guidance without a classifier
 CROPS = 3  # latents cached of each scene: the whole picture, and two crops of which one is mirrored
 SHOWN = (
@@ -59,7 +59,7 @@ def visible_moments(pack, encoders: Encoders) -> np.ndarray:
 
 
 def train_base(run: Run) -> None:
-    """Train, write models/tiny/base_unet and figures/base.png: two samples for each of eight captions."""
+    """Train, write models/tiny/base_unet and figures/base.jpg: two samples for each of eight captions."""
     encoders = base_encoders(run)
     packs = [run.pack(name) for name in ("captioned", "pairs")]
     print("base: encoding pictures and captions, once")
@@ -80,6 +80,7 @@ def train_base(run: Run) -> None:
         t = torch.randint(len(alpha_bar), (BATCH,), generator=generator)
         dropped = torch.rand(BATCH, generator=generator) < TEXT_DROPOUT
         noise, eps = torch.randn(2, BATCH, 4, *moments.shape[-2:], generator=generator)
+        eps = offset_noise(eps, torch.randn(BATCH, 4, generator=generator), TINY.noise_offset)
         z_0 = target_from_moments(moments[scene, crop].float(), scaling_factor, noise)
         a = alpha_bar[t].reshape(-1, 1, 1, 1)
         z_t, asked = add_noise(z_0, eps, a), question(z_0, eps, a, TINY.prediction)

@@ -64,7 +64,7 @@ def segment_pictures(pack, index: list[int], size: int) -> np.ndarray:
 
 
 def sheet(path: Path, rows: list[np.ndarray], gap: int = 2) -> None:
-    """Save rows of uint8 (N, H, W, 3) pictures as one PNG, white between them."""
+    """Save rows of uint8 (N, H, W, 3) pictures as one picture file, white between them."""
     height, width = rows[0].shape[1:3]
     columns = max(len(row) for row in rows)
     canvas = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
@@ -74,7 +74,7 @@ def sheet(path: Path, rows: list[np.ndarray], gap: int = 2) -> None:
                 picture
             )
     with atomic_path(path) as temporary:
-        Image.fromarray(canvas).save(temporary)
+        Image.fromarray(canvas).save(temporary, quality=90)
 
 
 def random_cameras(run: Run, purpose: str, bands: list[str | None]) -> list[str]:

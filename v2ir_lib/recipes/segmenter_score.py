@@ -186,7 +186,7 @@ def draw_masks(folder: Path, pack, path: Path, count: int = 6) -> None:
             axis.set_xticks([])
             axis.set_yticks([])
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=90, bbox_inches="tight")
+        figure.savefig(temporary, dpi=90, bbox_inches="tight", pil_kwargs={"quality": 90})
     plt.close(figure)
 
 

@@ -44,7 +44,7 @@ class Run:
     """What the person at the keyboard chose; the same for every stage."""
 
     models: Path = field(default_factory=lambda: repo_root() / "models" / "tiny")  # final weights go here
-    results: Path = field(default_factory=lambda: repo_root() / "results")  # recipes/<stage>.json, figures/*.png
+    results: Path = field(default_factory=lambda: repo_root() / "results")  # recipes/<stage>.json, figures/*.jpg
     work: Path = field(default_factory=lambda: cache_dir() / "recipes")  # checkpoints in progress
     seed: int = 0
     steps: int | None = None  # in place of the stage's own number
@@ -61,8 +61,8 @@ class Run:
         return load_pack(name, limit=self.limit)
 
     def figure(self, name: str) -> Path:
-        """Where the picture `name`.png of this run goes."""
-        return self.results / "figures" / f"{name}.png"
+        """Where the picture `name`.jpg of this run goes."""
+        return self.results / "figures" / f"{name}.jpg"
 
 
 @dataclass

@@ -182,7 +182,7 @@ class WordData:
 
 
 def train_words(run: Run) -> None:
-    """Train, write tokenizer/, text_encoder/ and clip_vision/ below models/tiny, and figures/words.png."""
+    """Train, write tokenizer/, text_encoder/ and clip_vision/ below models/tiny, and figures/words.jpg."""
     data = WordData(run)
     tokenizer = train_tokenizer(data.texts())
     seed_everything(run.seed, "words", "weights")

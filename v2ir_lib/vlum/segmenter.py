@@ -5,7 +5,6 @@ arguments that the network was built with, and with them the thresholds that its
 """
 
 import numpy as np
-import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from segment_anything import SamAutomaticMaskGenerator
@@ -41,7 +40,7 @@ def build_sam(
     iou_hidden_dim: int,
     mask_in_chans: int,
 ) -> Sam:
-    """A `Sam` with random weights around a `ConvEncoder`. Masks come out of its decoder at image_size / 2 pixels a side."""
+    """A `Sam` with random weights around a `ConvEncoder`; its masks have image_size / 2 pixels a side."""
     places = image_size // STRIDE
     return Sam(
         image_encoder=ConvEncoder(image_size, tuple(widths), blocks, prompt_dim),
