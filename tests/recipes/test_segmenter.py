@@ -10,7 +10,7 @@ from v2ir_lib.recipes import segmenter_score as score
 from v2ir_lib.recipes.stage import Run, save_half
 from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
 
-SMALL = recipe.SHAPE | dict(embed_dim=32, depth=1, prompt_dim=32, global_blocks=(0,), decoder_mlp_dim=32)
+SMALL = recipe.SHAPE | dict(widths=(8, 8, 16, 16), blocks=1, prompt_dim=32, decoder_mlp_dim=32)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_grid_cells_tile_the_picture():
 def test_the_whole_stage_runs_and_writes_its_folder(pack, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "SHAPE", SMALL)
     monkeypatch.setattr(recipe, "BATCH", 2)
-    monkeypatch.setattr(recipe, "choose_thresholds", lambda w, p: score.choose_thresholds(w, p, 1, (4,)))
+    monkeypatch.setattr(recipe, "choose_thresholds", lambda w, p, sides: score.choose_thresholds(w, p, 1, (4,)))
     monkeypatch.setattr(recipe, "draw_masks", lambda f, p, path: score.draw_masks(f, p, path, 1))
     monkeypatch.setattr(recipe, "measure", lambda f, p, limit: score.measure(f, p, 1))
     run = Run(tmp_path / "models", tmp_path / "results", tmp_path / "work", steps=2, device="cpu")
