@@ -128,6 +128,42 @@ def world_render(
     return 0
 
 
+@data.command("import")
+def data_import(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="flir-v1, flir-v2, flir-aligned, kaist, llvip, m3fd, msrs, dronevehicle, vtuav, lsotb-tir, aviid, "
+            "ir-500k; paired or infrared for plain folders."
+        ),
+    ],
+    root: Annotated[Path, typer.Argument(help="The dataset's folder; its pictures stay where they are.")],
+    out: Annotated[Path, typer.Option(help="The manifest: .parquet or .csv.")],
+    grey: Annotated[
+        str, typer.Option("--range", help="14- and 16-bit infrared to 8 bits: by image, or by sequence.")
+    ] = "image",
+    stride: Annotated[int, typer.Option(help="Video: every n-th frame of each sequence.")] = 1,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="FLIR: the 14- or 16-bit files in place of the 8-bit ones.")
+    ] = False,
+    band: Annotated[str, typer.Option(help="nir, swir, mwir or lwir, where the importer cannot know it.")] = "",
+    no_hashes: Annotated[bool, typer.Option("--no-hashes", help="Faster; but equal files are then not found.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Turn a dataset's folder into a manifest; files that do not pair are listed in OUT.unpaired.csv.
+
+    Example:  v2ir data import kaist datasets/kaist --stride 20 --out manifests/kaist.parquet
+    """
+    from v2ir_lib.data.importing import import_dataset, show
+
+    summary = import_dataset(kind, root, out, grey=grey, stride=stride, raw=raw, band=band, hashes=not no_hashes)
+    if as_json:
+        print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        show(summary)
+    return 0
+
+
 @app.command()
 def notebooks(
     names: Annotated[list[str] | None, typer.Argument(help="Which: 00, 04_plm, a path; none: all.")] = None,

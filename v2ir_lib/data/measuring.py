@@ -47,7 +47,7 @@ def measure_rows(
             result.extend(measured)
             for group, histogram in histograms.items():
                 merged[group] = merged[group] + histogram if group in merged else histogram
-            left = left - Counter(row.group for row in task_rows) if by_sequence and merged else left
+            left.subtract(row.group for row in task_rows if by_sequence)
             for group in [group for group in merged if not left[group]]:  # a histogram is half a megabyte
                 ranges[group] = grey_range(merged.pop(group))
             bar.update(len(measured))

@@ -1,4 +1,4 @@
-"""LSOTB-TIR: Training Dataset/TrainingData/TIR_training_NNN/SEQUENCE/*.jpg, thermal video for tracking, infrared alone."""
+"""LSOTB-TIR: Training Dataset/TrainingData/TIR_training_NNN/SEQUENCE/*.jpg, thermal video, infrared alone."""
 
 import re
 from pathlib import Path
