@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 
+from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation import photographs, quickstart
 from v2ir_lib.evaluation.quickstart import choose_guidance, compare
 
@@ -95,3 +96,27 @@ def test_photographs_are_compared_at_their_own_size(tmp_path, monkeypatch):
     assert report["psnr_aligned"]["translation"]["mean"] > report["psnr"]["translation"]["mean"] + 20
     assert report["ssim"]["translation"]["mean"] > 0.9 > 0.2 > report["ssim"]["inverted grey"]["mean"]
     assert (tmp_path / "figure.png").is_file()
+
+
+def test_photographs_that_may_be_shown_are_drawn(tmp_path, monkeypatch):
+    from PIL import Image
+
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((40, 100, 3), 200, np.uint8)).save(tmp_path / "in" / "wide.png")
+    Image.fromarray(np.full((90, 60, 3), 30, np.uint8)).save(tmp_path / "in" / "tall.png")
+
+    def command(visible, out, model, seed):
+        out.mkdir(parents=True)
+        for path in visible.iterdir():
+            Image.open(path).convert("L").save(out / path.name)
+
+    monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(photographs, "run_command", command)
+    monkeypatch.setattr(photographs, "pipeline_hash", lambda model: "0" * 64)
+    photographs.draw_photographs(tmp_path / "in", tmp_path, tmp_path / "sheet.jpg")
+    with Image.open(tmp_path / "sheet.jpg") as sheet:
+        assert sheet.format == "JPEG" and sheet.width > 500
+    assert photographs._middle(np.zeros((40, 100, 3))).shape == (40, 60, 3)
+    assert photographs._middle(np.zeros((90, 60, 3))).shape == (40, 60, 3)
+    with pytest.raises(UserError, match="no pictures in"):
+        photographs.draw_photographs(tmp_path / "cache", tmp_path, tmp_path / "sheet.jpg")

@@ -1,4 +1,8 @@
-"""What a model trained on simulated scenes makes of real photographs, by the ordinary command."""
+"""What a model trained on simulated scenes makes of real photographs, by the ordinary command.
+
+`python -m v2ir_lib.evaluation.photographs FOLDER` draws `results/figures/photographs.jpg` from photographs that may be
+shown, named so that the first come first.
+"""
 
 import csv
 import json
@@ -7,6 +11,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import typer
 from PIL import Image
 
 from v2ir_lib.diffusion.folders import pipeline_hash
@@ -14,7 +19,7 @@ from v2ir_lib.diffusion.images import SUFFIXES, read_image, resize
 from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation.baselines import grey
 from v2ir_lib.evaluation.pictures import save_sheet
-from v2ir_lib.files import cache_dir, write_json
+from v2ir_lib.files import cache_dir, repo_root, write_json
 from v2ir_lib.metrics.intervals import bootstrap_interval, mean_per_group, paired_interval
 from v2ir_lib.metrics.pixel import psnr, psnr_aligned, ssim, ssim_aligned
 
@@ -82,6 +87,33 @@ def translate_photographs(visible: Path, model: Path, figure: Path, seed: int) -
     }
 
 
+def draw_photographs(folder: Path, model: Path, figure: Path, seed: int = 0) -> None:
+    """A sheet of a folder's photographs, each beside its translation and its negative: nobody knows the truth.
+
+    Raises `UserError` where the folder holds no picture, or `v2ir translate` fails.
+    """
+    names = sorted(path.name for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not names:
+        raise UserError(f"no pictures in {folder}")
+    out = cache_dir() / "evaluation" / f"photographs-{pipeline_hash(model)[:16]}-{seed}"
+    run_command(folder, out, model, seed)
+    columns: dict[str, list[np.ndarray]] = {"photograph": [], "translation": [], "inverted grey": []}
+    for name in names:
+        photograph = _middle(read_image(folder / name))
+        answer = _middle(np.asarray(Image.open(out / f"{Path(name).stem}.png").convert("L")))
+        for column, picture in zip(columns.values(), (photograph, answer, 255 - grey([photograph])[0]), strict=True):
+            column.append(resize(picture, 160, 240))
+    save_sheet(figure, columns, caption="Real photographs; the model has seen simulated scenes only.", cell=1.8)
+
+
+def _middle(picture: np.ndarray) -> np.ndarray:
+    """The largest part of 3 : 2 around the middle."""
+    height, width = picture.shape[:2]
+    rows, columns = min(height, width * 2 // 3), min(width, height * 3 // 2)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(picture[top : top + rows, left : left + columns])
+
+
 def run_command(visible: Path, out: Path, model: Path, seed: int) -> dict:
     """`v2ir translate` in its own process, so that its memory is its own; what it reports of itself."""
     code = "import sys; from v2ir_lib.cli import main; sys.exit(main())"
@@ -105,3 +137,24 @@ def _scenes(manifest: Path, names: list[str]) -> list[str]:
         with open(manifest, encoding="utf-8", newline="") as file:
             known = {row["id"]: row["scene"] for row in csv.DictReader(file) if row.get("scene")}
     return [known.get(Path(name).stem, Path(name).stem) for name in names]
+
+
+def main(
+    folder: Path = typer.Argument(help="A folder of photographs that may be shown."),
+    model: Path = typer.Option(repo_root() / "models" / "tiny" / "diffv2ir", help="A pipeline folder."),
+    out: Path = typer.Option(repo_root() / "results" / "figures" / "photographs.jpg", help="The picture to write."),
+    seed: int = typer.Option(0, help="Seed of the noise."),
+) -> None:
+    """Draw real photographs beside their translations.
+
+    Example: python -m v2ir_lib.evaluation.photographs my_photographs/
+    """
+    try:
+        draw_photographs(folder, model, out, seed)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

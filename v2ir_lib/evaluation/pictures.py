@@ -12,7 +12,10 @@ from v2ir_lib.files import atomic_path
 def save_sheet(
     path: Path, columns: dict[str, list[np.ndarray]], caption: str, labels: list[str] | tuple = (), cell: float = 1.2
 ) -> None:
-    """Write a picture file (JPEG or PNG, by its suffix) with one column for each kind of picture, uint8 (H, W) or (H, W, 3), and one row for each scene."""
+    """Write a JPEG or PNG, by the suffix: one column for each kind of picture, one row for each scene.
+
+    Pictures are uint8 (H, W) or (H, W, 3).
+    """
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     figure = picture_grid(rows, columns=list(columns), labels=labels, caption=caption, cell=cell)
     with atomic_path(path) as temporary:

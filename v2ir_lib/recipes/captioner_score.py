@@ -122,5 +122,5 @@ def draw_captions(folder: Path, pack, path: Path, count: int = 8) -> None:
         words = (fill(f"{who}: {text}", 52, subsequent_indent="    ") for who, text in (("says", mine), ("true", its)))
         axis.set_title("\n".join(words), fontsize=7, loc="left")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=90, bbox_inches="tight")
+        figure.savefig(temporary, dpi=90, bbox_inches="tight", pil_kwargs={"quality": 90})
     plt.close(figure)
