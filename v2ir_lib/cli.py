@@ -109,6 +109,37 @@ def translate(
     return summary.exit_code
 
 
+@app.command("convert-official")
+def convert_official(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' .ckpt (or the same as .safetensors).")],
+    output: Annotated[Path, typer.Argument(help="A new folder, for `v2ir translate --model`.")],
+    no_ema: Annotated[bool, typer.Option("--no-ema", help="The weights themselves, not their moving average.")] = False,
+    tokenizer: Annotated[Path | None, typer.Option(help="Stable Diffusion v1.5's folder, or its tokenizer's.")] = None,
+    captioner: Annotated[
+        Path | None, typer.Option(help="BLIP's folder; without it, `translate` needs --prompt.")
+    ] = None,
+    segmenter: Annotated[Path | None, typer.Option(help="SAM's .pth file; without it, `translate` stops.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Turn one of the authors' checkpoints into a folder of safetensors. No code in the file is ever run.
+
+    What a checkpoint does not hold is given, or named by V2IR_STABLE_DIFFUSION; the tokenizer is else fetched once.
+
+    Example:  v2ir convert-official diffv2ir.ckpt models/official --captioner blip --segmenter sam_vit_h_4b8939.pth
+    """
+    from v2ir_lib.diffusion.official import convert_official
+    from v2ir_lib.profiles import get_profile
+
+    sources = {"tokenizer": tokenizer, "captioner": captioner, "segmenter": segmenter}
+    given = {part: path for part, path in sources.items() if path is not None}
+    done = convert_official(checkpoint, output, averaged=not no_ema, given=given, profile=get_profile("full"))
+    if as_json:
+        print(json.dumps(done.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(done.summary())
+    return 0
+
+
 @world.command("render")
 def world_render(
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
@@ -162,6 +193,42 @@ def data_import(
     else:
         show(summary)
     return 0
+
+
+@data.command("split")
+def data_split(
+    manifest: Annotated[Path | None, typer.Argument(help="CSV or Parquet; not needed with --check --names.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The split file, a CSV of id, group, split and hashes.")] = None,
+    fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.9,0.05,0.05",
+    links: Annotated[Path | None, typer.Option(help="Duplicates, as v2ir data audit found them (Parquet).")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A file of names, or a dataset such as M3FD; again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same split.")] = 0,
+    looks: Annotated[bool, typer.Option(help="Where no sequence is known, join pictures that look alike.")] = True,
+    check: Annotated[
+        bool, typer.Option("--check", help="Report leakage instead; exit code 1 if there is any.")
+    ] = False,
+    split: Annotated[Path | None, typer.Option(help="With --check: this split, not the manifest's own.")] = None,
+    names: Annotated[Path | None, typer.Option(help="With --check: a seeds.json, split by position.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Split a manifest so that no sequence, scene or duplicate is on both sides; or check a split for leakage.
+
+    Example:  v2ir data split manifest.parquet --out split.csv --exclude M3FD --exclude FLIR
+    Example:  v2ir data split manifest.parquet --check --split split.csv
+    Example:  v2ir data split --check --names seeds.json
+    """
+    from v2ir_lib.data.publishing import run_check, run_split
+
+    if check:
+        report = run_check(manifest, split=split, names=names, links=links, fractions=fractions)
+    else:
+        report = run_split(
+            manifest, out, fractions=fractions, links=links, exclude=exclude or (), seed=seed, by_looks=looks
+        )
+    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(report.lines()))
+    return 1 if check and report.leaks else 0
 
 
 @app.command()
