@@ -195,6 +195,27 @@ def data_import(
     return 0
 
 
+@data.command("audit")
+def data_audit(
+    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet: id, group, visible, infrared.")],
+    out: Annotated[Path, typer.Option(help="The table of verdicts (.parquet); links go to OUT_links.parquet.")],
+    report: Annotated[Path | None, typer.Option(help="An HTML page with the worst of each kind.")] = None,
+    good: Annotated[Path | None, typer.Option(help="A manifest without the bad rows; nothing is deleted.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; without it, one for each core.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find damaged, empty, framed, coloured, inverted, shifted and repeated pictures, and what leaks across splits.
+
+    Example:  v2ir data audit manifest.parquet --out audit.parquet --report audit.html --good good.parquet
+    """
+    from v2ir_lib.data.audit import audit_manifest
+    from v2ir_lib.data.audit.summary import lines
+
+    summary = audit_manifest(manifest, out, report=report, good=good, workers=workers).summary()
+    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(summary)))
+    return 0
+
+
 @data.command("split")
 def data_split(
     manifest: Annotated[Path | None, typer.Argument(help="CSV or Parquet; not needed with --check --names.")] = None,
