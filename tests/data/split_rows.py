@@ -58,7 +58,7 @@ def authors_list(test: dict[str, int]) -> list[str]:
     assert sum(test.values()) == TEST and sum(PROPORTIONS.values()) == COUNT
     first, last = [], []
     for source, count in PROPORTIONS.items():
-        chosen = {k * count // test[source] for k in range(test[source])}
+        chosen = {(2 * k + 1) * count // (2 * test[source]) for k in range(test[source])}
         for i in range(count):
             (last if i in chosen else first).append(_name(source, i, count))
     val = [first[9 + k * (len(first) - 9) // VAL] for k in range(VAL)]  # one in nineteen: training has its sequence too
