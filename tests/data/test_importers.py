@@ -49,6 +49,14 @@ def test_all_importers_have_a_miniature():
     assert {kind for kind, _, _ in miniatures.ALL} == set(IMPORTERS)
 
 
+def test_the_table_in_the_docs_has_every_importer_and_its_licence():
+    lines = (repo_root() / "docs" / "datasets.md").read_text(encoding="utf-8").split("\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    for kind, importer in IMPORTERS.items():
+        row = next(row for row in rows if f"`v2ir data import {kind} " in row[-1])
+        assert importer.licence in row[-2]
+
+
 def test_flir_v1_2018(imported):
     records, summary, left = imported("flir-v1", miniatures.flir_v1_2018)
     assert sorted(records) == [

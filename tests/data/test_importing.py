@@ -159,7 +159,9 @@ BAD_OPTIONS = {
     "suffix": (["paired", "--out", "m.xlsx"], "neither .parquet nor .csv"),
     "range": (["paired", "--range", "video"], "image, sequence"),
     "band": (["paired", "--band", "green"], "nir, swir"),
-    "stride": (["paired", "--stride", "0"], "1 or more"),
+    "stride": (["kaist", "--stride", "0"], "1 or more"),
+    "stride of no video": (["paired", "--stride", "2"], "it is for kaist, vtuav, lsotb-tir"),
+    "raw of 8 bits": (["kaist", "--raw"], "it is for flir-v2, flir-v1"),
 }
 
 

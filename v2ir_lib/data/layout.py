@@ -86,6 +86,7 @@ class Importer:
     find: Callable[[Path, Options], Findings]
     looks_like: Callable[[Path], bool]  # cheap: a few folders, never all files
     band: str = "lwir"
+    takes: tuple[str, ...] = ()  # the names of the options that mean something here
 
 
 def entries(folder: str | os.PathLike) -> list[os.DirEntry]:
