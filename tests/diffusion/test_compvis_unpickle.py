@@ -119,7 +119,7 @@ def written(program: bytes, path, numbers: bytes = b""):
 
 
 def test_a_hand_written_program_that_calls_through_the_permitted_names(tmp_path):
-    """torch.hub.load and numpy's loaders are of packages that are read over: they become inert, and are never called."""
+    """torch.hub.load and numpy's loaders are of packages that are read over: inert, and never called."""
     mark = tmp_path / "mark"
     code = f"__import__('os').system('touch {mark}')"
     program = b"\x80\x02}(X\x0a\x00\x00\x00state_dict}X\x01\x00\x00\x00h"
