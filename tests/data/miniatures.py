@@ -52,7 +52,7 @@ def flir_v1_3(root: Path) -> Path:
 
 
 def flir_v2(root: Path) -> Path:
-    """Training thermal of two videos, its visible pictures apart; two test frames that the map pairs."""
+    """Training thermal of two videos, its visible pictures apart; a map with two pairs, a third claim, and a gap."""
     for name in ("video-aB3-frame-000010-x1", "video-aB3-frame-000011-x2", "video-c-D-frame-000000-x3"):
         picture(root / "images_thermal_train/data" / f"{name}.jpg", mode="L")
     deep(root / "images_thermal_train/analyticsData/video-aB3-frame-000010-x1.tiff", ramp(20000, 30000))
@@ -65,6 +65,8 @@ def flir_v2(root: Path) -> Path:
         picture(root / "video_thermal_test/data" / f"video-T-frame-00010{n}-t{n}.jpg", mode="L")
         pairs[f"video-R-frame-00000{n}-r{n}.jpg"] = f"video-T-frame-00010{n}-t{n}.jpg"
     picture(root / "video_rgb_test/data/video-R-frame-000009-r9.jpg")
+    picture(root / "video_rgb_test/data/video-R-frame-000003-r3.jpg")
+    pairs["video-R-frame-000003-r3.jpg"] = "video-T-frame-000102-t2.jpg"
     pairs["video-R-frame-000077-gone.jpg"] = "video-T-frame-000177-gone.jpg"
     (root / "rgb_to_thermal_vid_map.json").write_text(json.dumps(pairs))
     return root

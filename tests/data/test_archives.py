@@ -45,7 +45,7 @@ def test_a_harmless_archive_is_to_be_unpacked_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.png", "x/../../a.png", "/etc/a.png", "C:/a.png", "..\\a.png", "\\\\h\\s\\a.png"]
+    "name", ["../a.png", "x/../../a.png", "/etc/a.png", "C:/a.png", "C:a.png", "..\\a.png", "\\\\h\\s\\a.png"]
 )
 def test_paths_that_lead_out(tmp_path, name):
     assert "leads out of its folder" in reason(zip_of(tmp_path / "a.zip", "ok.png", name))

@@ -1,6 +1,7 @@
 """Every importer on a miniature of its dataset's true layout: which rows, which groups, and what is left over."""
 
 import dataclasses
+from pathlib import Path
 
 import miniatures
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from v2ir_lib.data.importers import IMPORTERS
 from v2ir_lib.data.importing import import_dataset
 from v2ir_lib.data.roots import guess
+from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root
 from v2ir_lib.records import Record, read_manifest
 
@@ -98,6 +100,11 @@ def test_flir_v2(imported):
     assert sorted(left) == [
         ("visible", "images_rgb_train/data/video-other-frame-000010-y1.jpg", "v2 states no pairs in train"),
         ("visible", "video-r-frame-000077-gone.*", '"in rgb_to_thermal_vid_map.json, but not there"'),
+        (
+            "visible",
+            "video_rgb_test/data/video-R-frame-000003-r3.jpg",
+            '"rgb_to_thermal_vid_map.json gives its thermal picture to another, too"',
+        ),
         ("visible", "video_rgb_test/data/video-R-frame-000009-r9.jpg", "not in rgb_to_thermal_vid_map.json"),
     ]
 
@@ -196,6 +203,26 @@ def test_vtuav(imported):
         ("infrared", "train_ST_007/pedestrian_040/ir/000010.jpg", "its sequence has fewer visible pictures")
     ]
     assert "2 visible, 3 infrared" in summary.notes[0]
+
+
+def test_vtuav_pairs_in_the_order_of_numbers(imported):
+    def make(root):
+        for n, name in enumerate(("9", "10", "100")):
+            miniatures.picture(root / "train_ST_001/bus_1/rgb" / f"{name}.jpg")
+            miniatures.picture(root / "train_ST_001/bus_1/ir" / f"{n:06d}.jpg")
+        return root
+
+    records, _, _ = imported("vtuav", make)
+    assert [Path(record.visible).stem for record in records.values()] == ["9", "10", "100"]
+
+
+def test_two_folders_that_differ_in_case_are_not_chosen_between(tmp_path):
+    root = miniatures.msrs(tmp_path / "MSRS")
+    miniatures.picture(root / "train/VI/00001D.png")
+    if len(list((root / "train").iterdir())) < 4:
+        pytest.skip("this file system knows no case")
+    with pytest.raises(UserError, match="VI and vi"):
+        import_dataset("msrs", root, tmp_path / "m.csv")
 
 
 def test_lsotb_tir(imported):

@@ -102,8 +102,10 @@ def test_processes_give_the_same_rows(tmp_path, monkeypatch):
     assert manifests[0] == manifests[1] and manifests[0].count(b"\n") == 9
 
 
-def test_range_by_sequence_or_by_image(tmp_path):
+@pytest.mark.parametrize("chunk", [1, 128])
+def test_range_by_sequence_or_by_image(tmp_path, monkeypatch, chunk):
     """Two frames of 1,024 equal pixels each: together, half of the values are 1,000 and half 3,000."""
+    monkeypatch.setattr(measuring, "CHUNK", chunk)
     for n, value in enumerate((1000, 3000)):
         miniatures.deep(tmp_path / "set/flight" / f"{n}.png", np.full((32, 32), value))
     ranges = {}
