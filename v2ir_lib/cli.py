@@ -237,7 +237,9 @@ def data_split(
     """Split a manifest so that no sequence, scene or duplicate is on both sides; or check a split for leakage.
 
     Example:  v2ir data split manifest.parquet --out split.csv --exclude M3FD --exclude FLIR
+
     Example:  v2ir data split manifest.parquet --check --split split.csv
+
     Example:  v2ir data split --check --names seeds.json
     """
     from v2ir_lib.data.publishing import run_check, run_split
@@ -250,6 +252,30 @@ def data_split(
         )
     print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(report.lines()))
     return 1 if check and report.leaks else 0
+
+
+@data.command("shard")
+def data_shard(
+    manifest: Annotated[Path | None, typer.Argument(help="CSV or Parquet; not needed with --verify.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for shards and index; shards that are whole are kept.")] = ...,
+    split: Annotated[Path | None, typer.Option(help="A split file: each part gets shards of its own.")] = None,
+    size: Annotated[int, typer.Option(help="Rows in a shard.")] = 1000,
+    workers: Annotated[int | None, typer.Option(help="Processes; without it, one for each core.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER: a further file for each row; again.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all shards again and compare checksums.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write a manifest's pictures into webdataset shards with a Parquet index. Stop it at will: it continues.
+
+    Example:  v2ir data shard manifest.parquet --out shards --split split.csv --column segments=out/segments
+
+    Example:  v2ir data shard --out shards --verify
+    """
+    from v2ir_lib.data.shards import run_shards
+
+    report = run_shards(manifest, out, verify=verify, split=split, size=size, workers=workers, columns=column or ())
+    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(report.lines()))
+    return 0
 
 
 @app.command()
