@@ -5,13 +5,14 @@ cameras, all of them good. Each constant names the extreme it keeps clear of.
 """
 
 import io
+import warnings
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from v2ir_lib.data.reading import cropped, grey_range, histogram, one_channel, to_8_bit
+from v2ir_lib.data.reading import MAX_PIXELS, cropped, grey_range, histogram, one_channel, to_8_bit
 from v2ir_lib.errors import UserError
 
 CONSTANT = 3  # grey levels between the 1st and 99th percentile; a simulated street in dense fog has 7
@@ -64,9 +65,13 @@ def read_file(path: str) -> bytes:
 def decode(content: bytes, crop: str = "", grey_low: float = -1, grey_high: float = -1) -> tuple[np.ndarray, float]:
     """Grey uint8 (H, W) as the record crops it, and how far its channels differ. `Unusable`: no picture, cut short."""
     try:
-        image = Image.open(io.BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about size, which has a limit of its own here
+            image = Image.open(io.BytesIO(content))
     except Exception:  # decoders raise a dozen types over damaged headers
         raise Unusable("unreadable", "the file is not a picture") from None
+    if image.width * image.height > MAX_PIXELS:
+        raise Unusable("unreadable", f"{image.width}×{image.height} pixels are more than {MAX_PIXELS}")
     try:
         image.load()
         image = ImageOps.exif_transpose(image)

@@ -6,13 +6,10 @@ sequences none has both modalities' correlation above 0.85; the simulated ones h
 So both must agree, in both modalities.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-from v2ir_lib.data.audit.polarity import normalised
 
 RADIUS = 12  # of 64 bits: so near, a pair of pictures is compared
 AGREED = 20  # of 64 bits: so near the other modality's hash must be
@@ -20,6 +17,8 @@ CORRELATED = 0.85  # both modalities
 ALONE_RADIUS, ALONE_CORRELATED = 8, 0.95  # where one modality has to do
 SLIDE = 2  # cells of the fingerprint by which a crop may move things
 NEAREST = 24  # candidates of one hash: the links grow with n, however many frames a still camera made
+STEPS = range(1, 5)  # rows of one hash, in the manifest's order, are compared with so many that follow
+PORTION = 8192  # pairs compared at a time
 REPRESENTATIVES = 4  # rows that stand for a hash that many rows have, each of another group
 EXHAUSTIVE = 20_000  # hashes up to which all are compared; more go into a graph (HNSW), which takes n·log n
 
@@ -48,7 +47,7 @@ def exact_links(visible: list[str], infrared: list[str], order: list[int]) -> li
         for row in order:
             key = keys[row]
             if key is not None and (other := first.setdefault(key, row)) != row:
-                pair = _ordered(row, other)
+                pair = (min(row, other), max(row, other))
                 links.setdefault(pair, Link(*pair, kind, 0, 1.0))
     return list(links.values())
 
@@ -62,45 +61,43 @@ def near_links(
     picture are compared by infrared alone, more strictly. A visible picture that recurs with another infrared one is
     `near_visible`.
     """
-    pairs = set()
-    for name in ("visible", "infrared"):
-        pairs |= candidates(phash[name], groups, usable[name])
-    if not pairs:
-        return []
+    a, b = np.unique(np.concatenate([candidates(phash[name], groups, usable[name]) for name in phash]), axis=0).T
     links = []
-    ordered = np.array(sorted(pairs))
-    for start in range(0, len(ordered), 50_000):
-        a, b = ordered[start : start + 50_000].T
-        scores = {}
-        for name in ("visible", "infrared"):
-            bits = np.bitwise_count(phash[name][a] ^ phash[name][b]).astype(int)
-            correlation = _correlation(fingerprint[name], a, b, bits <= AGREED)
-            both = usable[name][a] & usable[name][b]
-            scores[name] = np.where(both, bits, 64), np.where(both, correlation, -1)
-        alone = ~(usable["visible"][a] | usable["visible"][b])
-        links += _decide(a, b, scores["visible"], scores["infrared"], alone)
+    for start in range(0, len(a), PORTION):
+        part = slice(start, start + PORTION)
+        links += _decide(a[part], b[part], phash, fingerprint, usable)
     return links
 
 
-def _decide(a, b, visible, infrared, alone) -> list[Link]:
+def _decide(a: np.ndarray, b: np.ndarray, phash: dict, fingerprint: dict, usable: dict) -> list[Link]:
+    bits, like = {}, {}
+    for name in ("visible", "infrared"):
+        both = usable[name][a] & usable[name][b]
+        bits[name] = np.where(both, np.bitwise_count(phash[name][a] ^ phash[name][b]).astype(int), 64)
+        like[name] = np.where(both, _correlation(fingerprint[name], a, b, bits[name] <= AGREED), -1)
+    alone = ~(usable["visible"][a] | usable["visible"][b])
+    worse, lower = np.maximum(bits["visible"], bits["infrared"]), np.minimum(like["visible"], like["infrared"])
+    strict = {name: (bits[name] <= ALONE_RADIUS) & (like[name] >= ALONE_CORRELATED) for name in bits}
+    pair = (worse <= AGREED) & (lower >= CORRELATED)
     links = []
-    for i in range(len(a)):
-        (v_bits, v_like), (i_bits, i_like) = (visible[0][i], visible[1][i]), (infrared[0][i], infrared[1][i])
-        if alone[i]:
-            if i_bits <= ALONE_RADIUS and i_like >= ALONE_CORRELATED:
-                links.append(Link(int(a[i]), int(b[i]), "near", int(i_bits), float(i_like)))
-        elif max(v_bits, i_bits) <= AGREED and min(v_like, i_like) >= CORRELATED:
-            links.append(Link(int(a[i]), int(b[i]), "near", int(max(v_bits, i_bits)), float(min(v_like, i_like))))
-        elif v_bits <= ALONE_RADIUS and v_like >= ALONE_CORRELATED:
-            links.append(Link(int(a[i]), int(b[i]), "near_visible", int(v_bits), float(v_like)))
+    for kind, chosen, distance, correlation in (
+        ("near", pair, worse, lower),
+        ("near", alone & strict["infrared"], bits["infrared"], like["infrared"]),
+        ("near_visible", ~pair & strict["visible"], bits["visible"], like["visible"]),
+    ):
+        for i in np.flatnonzero(chosen):
+            links.append(Link(int(a[i]), int(b[i]), kind, int(distance[i]), float(correlation[i])))
     return links
 
 
 def _correlation(fingerprints: np.ndarray, a: np.ndarray, b: np.ndarray, slide: np.ndarray) -> np.ndarray:
-    """Of fingerprints a with b (n,); where `slide`, the best of all shifts by up to `SLIDE` cells, either way round."""
-    result = np.sum(normalised(fingerprints[a]) * normalised(fingerprints[b]), axis=1)
+    """Of fingerprints a with b (n,); where `slide` and low, the best shift by up to `SLIDE` cells, either way round."""
+    first, second = (fingerprints[rows].reshape(len(rows), -1).astype(np.float32) for rows in (a, b))
+    size = first.shape[1]
+    covariance = np.einsum("ij,ij->i", first, second) / size - first.mean(axis=1) * second.mean(axis=1)
+    result = covariance / np.maximum(first.std(axis=1) * second.std(axis=1), 1e-6)
     inner = slice(SLIDE, -SLIDE)
-    for i in np.flatnonzero(slide & (result < 0.99)):
+    for i in np.flatnonzero(slide & (result < CORRELATED)):
         first, second = fingerprints[a[i]], fingerprints[b[i]]
         for whole, part in ((first, second[inner, inner]), (second, first[inner, inner])):
             best = float(cv2.matchTemplate(whole, part, cv2.TM_CCOEFF_NORMED).max())
@@ -108,40 +105,46 @@ def _correlation(fingerprints: np.ndarray, a: np.ndarray, b: np.ndarray, slide: 
     return result
 
 
-def candidates(
-    phash: np.ndarray, groups: list[str], usable: np.ndarray, exhaustive: int = EXHAUSTIVE
-) -> set[tuple[int, int]]:
-    """Pairs of rows (a < b) whose 64-bit hashes are at most `RADIUS` bits apart; a bounded number for each row.
+def candidates(phash: np.ndarray, groups: list[str], usable: np.ndarray, exhaustive: int = EXHAUSTIVE) -> np.ndarray:
+    """Pairs of rows (m, 2), the first smaller, whose 64-bit hashes are at most `RADIUS` bits apart; a few a row.
 
     Equal hashes are searched once. Up to `exhaustive` different ones all are compared; beyond, faiss's HNSW graph is
-    asked, which may miss a few (its recall is tested).
+    asked, which may miss a few.
     """
-    rows_of: dict[int, list[int]] = defaultdict(list)
-    for row in np.flatnonzero(usable):
-        rows_of[int(phash[row])].append(int(row))
-    pairs: set[tuple[int, int]] = set()
-    stands_for = {key: _representatives(rows, groups) for key, rows in rows_of.items()}
-    for key, rows in rows_of.items():
-        for position, row in enumerate(rows):
-            pairs.update(_ordered(row, other) for other in rows[position + 1 : position + 1 + REPRESENTATIVES])
-            pairs.update(_ordered(row, other) for other in stands_for[key] if other != row)
-    keys = np.array(sorted(rows_of), np.uint64)
+    rows = np.flatnonzero(usable)
+    rows = rows[np.argsort(phash[rows], kind="stable")]
+    keys, starts, counts = np.unique(phash[rows], return_index=True, return_counts=True)
+    key_of = np.repeat(np.arange(len(keys)), counts)
+    stands_for = _representatives(rows, starts, counts, groups)
+    found = []
+    for step in STEPS:
+        same = key_of[:-step] == key_of[step:]
+        found.append((rows[:-step][same], rows[step:][same]))
+    found += [(rows, stands_for[key_of, column]) for column in range(REPRESENTATIVES)]
     if len(keys) > 1:
-        for i, j in _nearest(keys, exhaustive):
-            for row in rows_of[int(keys[i])]:
-                pairs.update(_ordered(row, other) for other in stands_for[int(keys[j])])
-    return pairs
+        near = _nearest(keys, exhaustive)
+        many = counts[near[:, 0]]
+        within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+        first = rows[np.repeat(starts[near[:, 0]], many) + within]
+        other = np.repeat(near[:, 1], many)
+        found += [(first, stands_for[other, column]) for column in range(REPRESENTATIVES)]
+    pairs = np.concatenate([np.stack(pair, axis=1) for pair in found])
+    pairs = np.sort(pairs[(pairs[:, 1] >= 0) & (pairs[:, 0] != pairs[:, 1])], axis=1)
+    return np.unique(pairs, axis=0)
 
 
-def _representatives(rows: list[int], groups: list[str]) -> list[int]:
-    first: dict[str, int] = {}
-    for row in rows:
-        first.setdefault(groups[row], row)
-    return list(first.values())[:REPRESENTATIVES]
-
-
-def _ordered(a: int, b: int) -> tuple[int, int]:
-    return (a, b) if a < b else (b, a)
+def _representatives(rows: np.ndarray, starts: np.ndarray, counts: np.ndarray, groups: list[str]) -> np.ndarray:
+    """For each hash the first rows that have it, each of another group: (keys, REPRESENTATIVES), −1 where no more."""
+    result = np.full((len(starts), REPRESENTATIVES), -1)
+    if len(starts):
+        result[:, 0] = rows[starts]
+    for key in np.flatnonzero(counts > 1):
+        first: dict[str, int] = {}
+        for row in rows[starts[key] : starts[key] + counts[key]]:
+            first.setdefault(groups[row], int(row))
+        chosen = list(first.values())[:REPRESENTATIVES]
+        result[key, : len(chosen)] = chosen
+    return result
 
 
 def _nearest(keys: np.ndarray, exhaustive: int) -> np.ndarray:

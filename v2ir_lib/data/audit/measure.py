@@ -67,6 +67,8 @@ def same_shape(visible: Measured, infrared: Measured) -> bool:
 
 
 def _measure(record: Record, name: str, folder: str) -> tuple[Measured, Picture | None]:
+    if not name:
+        return Measured("missing", "the row names no file"), None
     try:
         content = read_file(str(Path(folder, name)))
     except Unusable as error:

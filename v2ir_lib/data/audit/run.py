@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -136,10 +138,16 @@ def _measure_all(records: list[Record], folder: str, workers: int | None, progre
                 rows.append(measure(record))
                 bar.update()
             return rows
-        with multiprocessing.get_context("spawn").Pool(workers, initializer=_one_thread) as pool:
-            for row in pool.imap(measure, records, chunksize=CHUNK):
-                rows.append(row)
-                bar.update()
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+            try:
+                for row in pool.map(measure, records, chunksize=CHUNK):
+                    rows.append(row)
+                    bar.update()
+            except BrokenProcessPool:
+                raise UserError("a worker process was killed, most likely for memory: give fewer --workers") from None
+            finally:
+                pool.shutdown(cancel_futures=True)
     return rows
 
 
