@@ -42,8 +42,11 @@ def picture_grid(
     caption: str = "",
     bar: str = "",
     cell: float = CELL,
+    limits: tuple[float, float] = (0, 255),
 ) -> Figure:
     """A grid of pictures, uint8 (H, W) grey on a common scale 0-255 or (H, W, 3) colour; None leaves a gap.
+
+    Other numbers than grey levels, (H, W), take another common scale: `limits` are what black and white stand for.
 
     `columns` are titles on top, `labels` stand left of each row, `notes[r][c]` under each picture, `caption` under the
     whole says what to look for. `bar` labels a grey-level bar on the right ("grey level (0-255)").
@@ -63,7 +66,7 @@ def picture_grid(
                 if c >= len(row) or row[c] is None:
                     axis.set_axis_off()
                     continue
-                image = axis.imshow(row[c], vmin=0, vmax=255)
+                image = axis.imshow(row[c], vmin=limits[0], vmax=limits[1])
                 shown = image if np.ndim(row[c]) == 2 else shown
                 if notes and notes[r][c]:
                     axis.set_xlabel(notes[r][c], fontsize=7.5, labelpad=2)
@@ -137,4 +140,31 @@ def curve(steps: Sequence[float], series: dict[str, Sequence[float]], x: str, y:
         figure.tight_layout(rect=(0, 0.06 if caption else 0, 1, 1))
         if caption:
             figure.text(0.5, 0.0, caption, ha="center", va="bottom", fontsize=8, color=MUTED, style="italic")
+    return figure
+
+
+def lines(
+    series: dict[str, tuple[Sequence[float], Sequence[float]]],
+    x: str,
+    y: str,
+    caption: str = "",
+    log: str = "",
+    dots: Sequence[str] = (),
+) -> Figure:
+    """Lines that each have an axis of their own, name → (x values, y values): a short run beside a long one.
+
+    `log` names the logarithmic axes ("x", "y", "xy"); the series in `dots` are drawn as points.
+    """
+    with plt.rc_context(STYLE):
+        foot = 0.2 * len(_wrap(caption, 1, 6.6)) if caption else 0
+        figure, axis = plt.subplots(figsize=(6.6, 2.7 + foot))
+        for name, (across, up) in series.items():
+            axis.plot(across, up, "o" if name in dots else "-", ms=3.5, lw=1.4, label=name)
+        axis.set(xlabel=x, ylabel=y, **{f"{letter}scale": "log" for letter in log})
+        axis.grid(axis="y", lw=0.5)
+        if len(series) > 1:
+            axis.legend(fontsize=8)
+        figure.tight_layout(rect=(0, foot / (2.7 + foot), 1, 1))
+        if caption:
+            _caption(figure, caption, 1, 6.6, foot / (2.7 + foot))
     return figure

@@ -1,0 +1,56 @@
+"""The shipped sample scenes as arrays, and their latents: what a notebook looks at, and trains on for a minute."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from v2ir_lib.diffusion.images import read_image
+from v2ir_lib.errors import UserError
+from v2ir_lib.files import repo_root
+from v2ir_lib.plm.dataset import PhaseData
+from v2ir_lib.plm.prepare import Encoders
+from v2ir_lib.records import read_manifest
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N simulated scenes; no shipped model was trained on them."""
+
+    groups: list[str]  # scene numbers, as in the manifest
+    captions: list[str]
+    visible: np.ndarray  # uint8 (N, 192, 192, 3), sRGB
+    infrared: dict[str, np.ndarray]  # camera → uint8 (N, 96, 96)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+
+def read_samples(count: int | None = None, cameras: tuple[str, ...] = ()) -> Samples:
+    """The first `count` scenes of `data_samples/` (None: all), with the infrared pictures of these cameras.
+
+    `UserError` for a camera that took no sample pictures.
+    """
+    folder = repo_root() / "data_samples"
+    rows = read_manifest(folder / "manifest.csv")
+    known = dict.fromkeys(row.camera for row in rows)
+    for camera in cameras:
+        if camera not in known:
+            raise UserError(f"no sample pictures of {camera!r}: choose among {', '.join(known)}")
+    scenes = list({row.group: row for row in rows}.values())[:count]
+    paths = {(row.group, row.camera): folder / row.infrared for row in rows}
+    infrared = {
+        camera: np.stack([np.asarray(Image.open(paths[row.group, camera])) for row in scenes]) for camera in cameras
+    }
+    visible = np.stack([read_image(folder / row.visible) for row in scenes])
+    return Samples([row.group for row in scenes], [row.caption for row in scenes], visible, infrared)
+
+
+def target_data(looks: list[np.ndarray], encoders: Encoders, text: torch.Tensor) -> PhaseData:
+    """What a phase without conditions learns from: N scenes in L looks, each uint8 (N, H, W) or (N, H, W, 3), encoded.
+
+    text: hidden states of the prompts, (N, L, D), or (1, L, D) where one prompt serves all.
+    """
+    found = np.stack([encoders.moments(pictures) for pictures in looks], axis=1)  # (N, L, 8, h, w)
+    return PhaseData(found[:, None], None, None, text)
