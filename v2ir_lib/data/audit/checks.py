@@ -19,7 +19,11 @@ CONSTANT = 3  # grey levels between the 1st and 99th percentile; a simulated str
 FAINT = 8  # so few are worth a note
 BLACK, WHITE = 6, 249  # a frame is black or white; dark rows at the foot of MSRS's infrared have 7 to 15
 FRAME_NOISE = 4  # grey levels by which JPEG spoils a constant frame
+RINGING, BLOCK = 24, 8  # and by which it spoils the rest of a block of lines that the picture shares
 FRAME_STEP = 8  # grey levels between a frame and the picture: a sky that is clipped ends without such a straight step
+STEP_ELSEWHERE = 0.6  # of an edge's length must have that step
+STEP_OPPOSITE = 0.4  # where the opposite edge is black or white too: dark streets leave no more
+STEP_TOP = 0.9  # of the top alone: clipped skies above a flat horizon reach 0.88
 FRAME_LINES = 3  # two dark lines at the top are a clipped sky in one simulated picture
 AVIID_COLOUR = 10  # AVIID's infrared channels differ by up to 10 grey levels and mean nothing by it
 FINGERPRINT = (32, 24)  # width, height of the second feature
@@ -129,27 +133,43 @@ def find_borders(grey: np.ndarray) -> tuple[tuple[int, int, int, int], int]:
 
     A border is constant up to JPEG's noise and ends in a straight step; a black sky or a white wall does not.
     """
-    found, tone = [], -1
-    for lines in (grey.T, grey, grey.T[::-1], grey[::-1]):  # left, top, right, bottom
-        width = _border(lines)
-        if width > max(found, default=0):
-            tone = int(np.median(lines[0]))
-        found.append(width)
-    return tuple(found), tone
+    sides = (grey.T, grey, grey.T[::-1], grey[::-1])  # left, top, right, bottom
+    runs = [_constant_lines(lines) for lines in sides]
+    found = []
+    for i, lines in enumerate(sides):
+        # where two borders cross, a line along one has the other's ends
+        before, after = runs[1 - i % 2], runs[3 - i % 2]
+        part = STEP_OPPOSITE if runs[(i + 2) % 4] else STEP_TOP if i == 1 else STEP_ELSEWHERE
+        found.append(_up_to_step(lines[:, before : lines.shape[1] - after], runs[i], part))
+    widest = int(np.argmax(found))
+    return tuple(found), int(np.median(sides[widest][0])) if any(found) else -1
 
 
-def _border(lines: np.ndarray) -> int:
-    edge = int(np.median(lines[0]))
+def _constant_lines(lines: np.ndarray) -> int:
+    """How many lines from the first on are black, or white; 0 if fewer than `FRAME_LINES`, or half of the picture."""
+    edge, limit = int(np.median(lines[0])), len(lines) // 2
     if BLACK < edge < WHITE:
         return 0
-    limit = len(lines) // 2
-    width = next((i for i, line in enumerate(lines[:limit]) if not _constant(line, edge)), limit)
-    if not FRAME_LINES <= width < limit:
+    count = next((i for i, line in enumerate(lines[:limit]) if not _near(line, edge, FRAME_NOISE, 0.97)), limit)
+    return count if FRAME_LINES <= count < limit else 0
+
+
+def _up_to_step(lines: np.ndarray, count: int, part: float) -> int:
+    """The width of a border whose constant lines are given: up to a step, which JPEG may blur by less than a block."""
+    if not count:
         return 0
-    inside = lines[min(width + 1, len(lines) - 1)].astype(np.int16)  # the next one may be the step, blurred
-    return width if np.mean(np.abs(inside - edge) >= FRAME_STEP) >= 0.6 else 0
+    edge, width = int(np.median(lines[0])), count
+    while not _step(lines, width, part):
+        if width == count + BLOCK - 1 or not _near(lines[width], edge, RINGING, 0.9):
+            return 0
+        width += 1
+    return width
 
 
-def _constant(line: np.ndarray, grey: int) -> bool:
-    """Nearly all of it; where two borders cross, a line along one has the other's ends."""
-    return bool(np.mean(np.abs(line.astype(np.int16) - grey) <= FRAME_NOISE) >= 0.97)
+def _step(lines: np.ndarray, at: int, part: float) -> bool:
+    before, after = lines[at - 1].astype(np.int16), lines[at + 1].astype(np.int16)  # `at` itself may be in between
+    return bool(np.mean(np.abs(after - before) >= FRAME_STEP) >= part)
+
+
+def _near(line: np.ndarray, grey: int, tolerance: int, part: float) -> bool:
+    return bool(np.mean(np.abs(line.astype(np.int16) - grey) <= tolerance) >= part)

@@ -19,12 +19,12 @@ HEADINGS = {  # in the order of a report; the first part sets a row aside
     "changed": "Files that changed since the import",
     "odd_size": "Sizes unlike the data set's",
     "faint": "Hardly any contrast",
-    "thin_border": "Thin lines at the edge",
+    "edge": "Thin lines at an edge, or a black or white top that may be sky",
     "offset": "Slightly off",
     "near": "Nearly the same picture in one group",
     "kept": "First of several copies: kept",
 }
-NOTES = ("changed", "odd_size", "faint", "thin_border", "offset", "near", "kept")
+NOTES = ("changed", "odd_size", "faint", "edge", "offset", "near", "kept")
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def lines(summary: dict) -> list[str]:
         "content",
         _counts(codes, "black", "constant", "faint", "colour_mapped") or "nothing black, constant or coloured",
     )
-    line("borders", _counts(codes, "border", "thin_border") or "none")
+    line("borders", _counts(codes, "border", "edge") or "none")
     if summary["offset_measured"]:
         measured = (
             f"measured on {summary['offset_measured']} of {pairs} pairs, half within "
