@@ -33,7 +33,8 @@ STAGES = ("import", "audit", "split", "shard", "verify", "stream")
 ASSUMPTIONS = [
     "the seconds of a stage grow as a + b·n, fitted to the sizes measured by least squares; near-duplicate search is "
     "part of the audit's line, and projected apart as n·log n from its largest size",
-    "memory grows as a + b·n, or not at all where none is seen; it is a sum over processes, so pages that they share are counted more than once",
+    "memory grows as a + b·n, or not at all where no growth is seen; it is a sum over processes, so pages that they "
+    "share are counted more than once",
     "the same machine, alone, with as many cores; pictures lie on its disk and were written shortly before, so that "
     "part of them is read from memory: a cold or a networked disk adds its own time for the bytes",
     "'rows' are pictures of 64×48 and measure what a row costs; 'images' are of 1280×1024, JPEG of quality 90, and "

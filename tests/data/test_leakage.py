@@ -43,6 +43,7 @@ def test_positional_leak_of_the_authors_list(names):
     assert found.datasets["VTUAV"]["test"].names == [name for name in names[-TEST:] if name.startswith("DUTUAV")]
     assert found.datasets["MSRS"]["test"].next_to_training == 41, "neighbours in number: a hint, not counted as a leak"
     said = "\n".join(found.lines())
+    assert "MSRS test: 0 of 41 leak; 41 have a number next to one of training" in said
     assert "1,888 carry a sequence id; " in said and "1,888 share a sequence with training" in said
 
 

@@ -169,6 +169,8 @@ def frame_number(record: Record) -> tuple[str, int]:
 def _line(dataset: str, name: str, part: Part) -> str:
     said = [f"{part.carrying[kind]:,} carry a {kind} id" for kind in ("sequence", "scene") if kind in part.carrying]
     said += [f"{count:,} share a {kind} with training" for kind, count in part.shared.items()]
+    if part.next_to_training and not part.leaking:
+        said.append(f"{part.next_to_training:,} have a number next to one of training: perhaps one video")
     shown = ", ".join(part.names[:3]) + (" …" if len(part.names) > 3 else "")
     whole = f"{part.leaking:,} of {part.rows:,} leak"
     return f"{dataset} {name}: {whole}" + "".join(f"; {words}" for words in said) + (f" ({shown})" if shown else "")
