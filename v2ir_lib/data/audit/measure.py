@@ -26,9 +26,9 @@ class Measured:
     sha256: str = ""
     width: int = -1
     height: int = -1
-    mean: float = float("nan")
-    spread: float = float("nan")  # grey levels between the 1st and 99th percentile
-    colour: float = float("nan")
+    mean: float = -1.0
+    spread: float = -1.0  # grey levels between the 1st and 99th percentile
+    colour: float = -1.0
     borders: tuple[int, int, int, int] = (0, 0, 0, 0)
     border_grey: int = -1
     phash: int = 0  # 64 bits

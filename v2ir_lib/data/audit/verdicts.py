@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from v2ir_lib.data.audit.checks import AVIID_COLOUR, BLACK, CONSTANT, FAINT, FINGERPRINT
-from v2ir_lib.data.audit.measure import Measured, Row, same_shape
+from v2ir_lib.data.audit.measure import ASPECT_TOLERANCE, Measured, Row, same_shape
 from v2ir_lib.data.audit.polarity import INVERTED, REFLECTED, polarity_scores
 from v2ir_lib.data.audit.reasons import Finding
 from v2ir_lib.records import Record
@@ -92,7 +92,7 @@ def _judge_sizes(records: list[Record], rows: list[Row], findings: list[Finding]
             told += f"{'infrared ' if alone else ''}{infrared.width}×{infrared.height}"
             if not alone and not same_shape(visible, infrared):
                 findings[i].add("size", told + ", another shape", abs(np.log(_ratio(visible) / _ratio(infrared))))
-            elif usual_scale is not None and scales[i] != usual_scale:
+            elif usual_scale is not None and abs(scales[i] / usual_scale - 1) > ASPECT_TOLERANCE:
                 findings[i].add("size", told + f", elsewhere the scale between them is {usual_scale:g}", 0.01)
             elif usual_scale is None and len(members) < ENOUGH_ROWS and scales.get(i, 1.0) != 1.0:
                 findings[i].add("odd_size", told)
