@@ -59,6 +59,7 @@ def test_positional_shares():
     assert [positional(COUNT).count(part) for part in ("train", "val", "test")] == [TRAIN, VAL, TEST]
     assert positional(20) == ["train"] * 18 + ["val", "test"]
     assert positional(4, (0.5, 0.25, 0.25)) == ["train", "train", "val", "test"]
+    assert positional(100, (0.29, 0.01, 0.7)).count("train") == 29, "0.29 · 100 is a little below 29"
     assert positional(10, (0.7, 0.2, 0.1)) == ["train"] * 7 + ["val"] * 2 + ["test"], "0.7 + 0.2 is a little below 0.9"
 
 

@@ -33,9 +33,9 @@ class ShardReader:
     """A folder of shards as a sequence of rows: each a dict of its id, the JSON record, and bytes by part.
 
     split: which one; may be left out where the shards have only one, so that no test row slips into a training.
-    A part that a row has not (visible, of an infrared picture alone) is missing from its dict. Each process opens the
-    files for itself, so a reader may be handed to workers. Raises `UserError` where a shard is missing, cut off or,
-    with `check`, where a row's bytes are not those of the index.
+    A part that a row has not (visible, of an infrared picture alone) is missing from its dict. Reads name their offset,
+    so forked workers may share an open file; a pickled reader opens its own. Raises `UserError` where a shard is
+    missing, cut off or, with `check`, where a row's bytes are not those of the index.
     """
 
     def __init__(self, folder: str | Path, split: str | None = None, check: bool = True):
@@ -60,7 +60,6 @@ class ShardReader:
         for name, end in zip(self.files, ends.tolist(), strict=True):
             self._look(self.folder / f"{name}.tar", end)
         self._open: dict[int, int] = {}
-        self._owner = os.getpid()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,11 +76,9 @@ class ShardReader:
         return found
 
     def __getstate__(self) -> dict:
-        return self.__dict__ | {"_open": {}, "_owner": -1}
+        return self.__dict__ | {"_open": {}}
 
     def _read(self, shard: int, size: int, offset: int) -> bytes:
-        if self._owner != os.getpid():  # a forked worker: a file of its own
-            self._open, self._owner = {}, os.getpid()
         if shard not in self._open:
             path = self.folder / f"{self.files[shard]}.tar"
             if len(self._open) > 2 * MIX:
