@@ -229,7 +229,13 @@ def aims(report: dict) -> dict:
     largest = rows[max(rows)]
     both = [largest[stage] for stage in ("import", "split")]
     near, eaten = report["near_duplicate_search"], report["tiny_training"]
-    fed = [kind["by_size"][max(kind["by_size"])]["stream"] for kind in (report["rows"], report["images"])]
+    over = {
+        f"{name}, {how.rstrip('_') or 'bytes'}": round(fed[f"{how}rows_per_second"] / eaten["samples_per_second"], 1)
+        for name in ("rows", "images")
+        for fed in [report[name]["by_size"][max(report[name]["by_size"])]["stream"]]
+        for how in ("", "decoded_")
+        if eaten
+    }
     return {
         "rows": max(rows),
         "import_and_split_seconds": round(sum(stage["seconds"] for stage in both), 1),
@@ -237,17 +243,7 @@ def aims(report: dict) -> dict:
         "import_and_split_peak_bytes": max(stage["peak_memory_bytes"] for stage in both),
         "under_1_gb": max(stage["peak_memory_bytes"] for stage in both) < 1e9,
         "search_no_faster_than_n_log_n": near["growth_exponent"] <= near["growth_exponent_of_n_log_n"] + 0.05,
-        "stream_over_training": None
-        if eaten is None
-        else {
-            name: round(stream[key] / eaten["samples_per_second"], 1)
-            for name, stream, key in (
-                ("rows", fed[0], "rows_per_second"),
-                ("rows decoded", fed[0], "decoded_rows_per_second"),
-                ("images", fed[1], "rows_per_second"),
-                ("images decoded", fed[1], "decoded_rows_per_second"),
-            )
-        },
+        "stream_over_training": over,
     }
 
 
