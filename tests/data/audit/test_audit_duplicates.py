@@ -126,3 +126,11 @@ def test_infrared_alone_is_compared_by_itself(view):
         usable,
     )
     assert [(link.a, link.b, link.kind, link.distance) for link in found] == [(0, 2, "near", 0)]
+
+
+def test_many_hashes_are_searched_in_a_graph(monkeypatch):
+    """Comparing all with all would grow with the square."""
+    import faiss
+
+    monkeypatch.setattr(faiss, "IndexBinaryFlat", lambda *_: pytest.fail("compared all"))
+    assert len(candidates(hashes(50), [str(i) for i in range(50)], np.ones(50, bool), exhaustive=10)) > 50

@@ -65,3 +65,15 @@ def test_skewness_has_the_sign_of_the_small_things():
     picture[40:46, 50:56] = 250
     assert detail_skewness(picture) > 2
     assert detail_skewness(200 - np.minimum(picture, 200)) < -2
+
+
+def test_a_good_frame_is_not_blamed_for_voting_with_an_inverted_one():
+    """Frame 0 looks like frame 2, which is inverted, and little like frame 1: alone, they would outvote it."""
+    rng = np.random.default_rng(2)
+    one, two = rng.uniform(60, 195, (2, 24, 32))
+    visible = np.stack([one, 0.2 * one + 0.8 * two, one])
+    infrared = np.stack([visible[0], visible[1], 255 - visible[2]])
+    found = polarity_scores(
+        ["g"] * 3, visible.astype(np.uint8), infrared.astype(np.uint8), np.float32([0.5, 0.5, -0.5]), np.ones(3, bool)
+    )
+    assert np.flatnonzero(found < INVERTED).tolist() == [2]

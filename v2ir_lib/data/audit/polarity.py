@@ -3,7 +3,7 @@
 Three things turn round with the polarity, and their sum is the score: the infrared pictures' correlation with other
 frames, weighted by how alike the visible ones are; the sign of visible against infrared; and the skewness of fine
 detail (people and engines are small and hot). On the real sequences (267 frames in groups of three or more) the
-lowest score of a good frame is −0.07, and 97% of them score above +0.15, so turned round they fall below −0.15;
+lowest score of a good frame is −0.09, and 97% of them score above +0.15, so turned round they fall below −0.15;
 correlation alone would have to stop at 86%.
 """
 
