@@ -64,7 +64,7 @@ def picture_grid(
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
                 if c >= len(row) or row[c] is None:
-                    axis.set_axis_off()
+                    axis.patch.set_visible(False)  # a gap; at the left it still carries its row's label
                     continue
                 image = axis.imshow(row[c], vmin=limits[0], vmax=limits[1])
                 shown = image if np.ndim(row[c]) == 2 else shown

@@ -1,0 +1,44 @@
+"""Figures: what a grid shows where, and on which scale; lines that each have an axis of their own."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from v2ir_lib.figures import lines, picture_grid
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_a_gap_at_the_left_keeps_its_rows_label_and_shows_no_picture():
+    picture = np.zeros((4, 4), np.uint8)
+    figure = picture_grid([[picture, picture], [None, picture]], labels=["above", "below"])
+    gap = figure.axes[2]
+    assert gap.get_ylabel() == "below" and gap.axison and not gap.images
+    assert len(figure.axes[3].images) == 1
+
+
+def test_numbers_other_than_grey_levels_take_the_scale_that_is_asked_for():
+    latents = picture_grid([[np.array([[-3.0, 3.0]])]], limits=(-3, 3)).axes[0].images[0]
+    assert latents.get_clim() == (-3, 3)
+    greys = picture_grid([[np.array([[10, 20]], np.uint8)]]).axes[0].images[0]
+    assert greys.get_clim() == (0, 255)
+
+
+def test_each_line_has_its_own_x_values_and_dots_are_not_joined():
+    figure = lines(
+        {"short": ([1, 2], [5, 4]), "long": ([1, 10, 100], [3, 2, 1])}, "step", "loss", log="x", dots=["short"]
+    )
+    axis = figure.axes[0]
+    short, long = axis.lines
+    assert short.get_xdata().tolist() == [1, 2] and short.get_linestyle() == "None"
+    assert long.get_xdata().tolist() == [1, 10, 100] and long.get_linestyle() == "-"
+    assert (axis.get_xscale(), axis.get_yscale()) == ("log", "linear")
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("step", "loss")
