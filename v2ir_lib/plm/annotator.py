@@ -1,0 +1,158 @@
+"""One picture of a manifest: what BLIP says of it and what SAM finds in it, in one file that knows how it was made.
+
+The file is the segment map, a PNG with three notes in its header: the caption, the number of masks, and a fingerprint
+of all that made them (picture, weights, settings, code). Who finds the fingerprint there need not do it again, and map
+and caption can never be of two different runs.
+"""
+
+import inspect
+from dataclasses import astuple, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from v2ir_lib.data.reading import read_visible
+from v2ir_lib.diffusion.images import check_size, reading_size, resize
+from v2ir_lib.errors import UserError
+from v2ir_lib.files import atomic_path, sha256
+from v2ir_lib.plm.cache import fingerprint
+from v2ir_lib.records import Record
+from v2ir_lib.vlum import captioner as captioner_code
+from v2ir_lib.vlum import segmenter as segmenter_code
+from v2ir_lib.vlum import segments as segments_code
+from v2ir_lib.vlum.captioner import describe, load_captioner, load_captioner_processor
+from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
+from v2ir_lib.vlum.segments import render
+from v2ir_lib.weights import folder_hash, load_model
+
+CODE = (captioner_code, segmenter_code, segments_code)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures are annotated: folders of models, and all that changes what they say."""
+
+    captioner: Path
+    segmenter: Path
+    rendering: str  # one of `vlum.segments.RENDERINGS`
+    reading_size: int  # pixels, the longer side of what BLIP and SAM read, as in the pipeline
+    caption_tokens: int
+    caption_beams: int
+    nucleus: float | None = None  # sampled captions in place of beam search
+    seed: int = 0  # of the sampling
+
+    @property
+    def processor(self) -> Path:
+        """BLIP's processor lies in BLIP's folder, or in one of its own beside it, as in a pipeline's folder."""
+        beside = self.captioner.parent / "captioner_processor"
+        alone = any((self.captioner / f"{name}_config.json").is_file() for name in ("processor", "preprocessor"))
+        return beside if beside.is_dir() and not alone else self.captioner
+
+    def key(self) -> str:
+        """A hash of the weights, the settings and the code: with the picture, all that decides an annotation."""
+        weights = [folder_hash(folder) for folder in sorted({self.captioner, self.processor, self.segmenter})]
+        return fingerprint(weights, astuple(self)[2:], [inspect.getsource(module) for module in CODE])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a row."""
+
+    id: str
+    status: str  # "done", "kept" (it was there) or "skipped"
+    caption: str = ""
+    masks: int = 0
+    reason: str = ""  # why it was skipped
+
+
+@dataclass
+class Annotator:
+    """Both models on one device, loaded by the first picture that needs them."""
+
+    settings: Settings
+    key: str  # of the settings
+    folder: Path  # of the manifest, where its paths begin
+    out: Path
+    device: str = "cpu"
+
+    @cached_property
+    def models(self) -> tuple:
+        """BLIP, its processor, SAM."""
+        captioner = load_captioner(self.settings.captioner, self.device)
+        segmenter = load_model(SamWrapper, self.settings.segmenter, self.device)
+        return captioner, load_captioner_processor(self.settings.processor), segmenter
+
+    def annotate(self, record: Record) -> Outcome:
+        """Read a row's visible picture, unless that was done, and write its file; a bad picture is skipped.
+
+        `UserError` for what concerns all rows: a broken model, a full disk.
+        """
+        target = segments_path(self.out, record.id)
+        try:
+            key = fingerprint(self.key, _content(Path(self.folder, record.visible)), record.crop)
+            known = read_note(target, key)
+            if known is not None:
+                return Outcome(record.id, "kept", *known)
+            picture = read_visible(record, self.folder)
+            check_size(picture.shape[1::-1], record.visible)
+        except UserError as error:
+            target.unlink(missing_ok=True)  # of an earlier state of the picture, which can no longer be read
+            return Outcome(record.id, "skipped", reason=str(error))
+        caption, masks, drawn = self.look(picture)
+        _write(target, drawn, {"fingerprint": key, "masks": str(masks), "caption": caption})
+        return Outcome(record.id, "done", caption, masks)
+
+    def look(self, picture: np.ndarray) -> tuple[str, int, np.ndarray]:
+        """Caption, number of masks, and map uint8 (h, w, 3) of a picture uint8 (H, W, 3), as the pipeline sees them.
+
+        One picture at a time: its words must not depend on its neighbours, nor on what a stopped run had done.
+        """
+        captioner, processor, segmenter = self.models
+        settings = self.settings
+        small = resize(picture, *reading_size(*picture.shape[:2], settings.reading_size))
+        [caption] = describe(
+            captioner,
+            processor,
+            [small],
+            max_tokens=settings.caption_tokens,
+            beams=settings.caption_beams,
+            nucleus=settings.nucleus,
+            seed=settings.seed,
+        )
+        masks = automatic_masks(segmenter, small)
+        return caption, len(masks), render(masks, settings.rendering)
+
+
+def segments_path(out: str | Path, id: str) -> Path:
+    """Where the segment map of a row lies below the folder that `v2ir annotate` wrote."""
+    return Path(out) / "segments" / f"{id}.png"
+
+
+def read_note(path: Path, key: str) -> tuple[str, int] | None:
+    """Caption and number of masks of an annotated picture; None where it is missing, damaged, or made otherwise."""
+    try:
+        with Image.open(path) as image:
+            if image.info.get("fingerprint") != key:
+                return None
+            image.load()
+            return str(image.info["caption"]), int(image.info["masks"])
+    except Exception:  # a damaged file raises one of half a dozen types; all mean: do it again
+        return None
+
+
+def _write(path: Path, picture: np.ndarray, notes: dict[str, str]) -> None:
+    text = PngImagePlugin.PngInfo()
+    for name, value in notes.items():
+        text.add_itxt(name, value)
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture).save(temporary, pnginfo=text)
+
+
+def _content(path: Path) -> str:
+    """SHA-256 of a picture file; `UserError` where it cannot be read."""
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {(error.strerror or type(error).__name__).lower()}") from None
