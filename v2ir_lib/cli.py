@@ -147,6 +147,37 @@ def annotate(
     return summary.exit_code
 
 
+@app.command("convert-official")
+def convert_official(
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' .ckpt (or the same as .safetensors).")],
+    output: Annotated[Path, typer.Argument(help="A new folder, for `v2ir translate --model`.")],
+    no_ema: Annotated[bool, typer.Option("--no-ema", help="The weights themselves, not their moving average.")] = False,
+    tokenizer: Annotated[Path | None, typer.Option(help="Stable Diffusion v1.5's folder, or its tokenizer's.")] = None,
+    captioner: Annotated[
+        Path | None, typer.Option(help="BLIP's folder; without it, `translate` needs --prompt.")
+    ] = None,
+    segmenter: Annotated[Path | None, typer.Option(help="SAM's .pth file; without it, `translate` stops.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Turn one of the authors' checkpoints into a folder of safetensors. No code in the file is ever run.
+
+    What a checkpoint does not hold is given, or named by V2IR_STABLE_DIFFUSION; the tokenizer is else fetched once.
+
+    Example:  v2ir convert-official diffv2ir.ckpt models/official --captioner blip --segmenter sam_vit_h_4b8939.pth
+    """
+    from v2ir_lib.diffusion.official import convert_official
+    from v2ir_lib.profiles import get_profile
+
+    sources = {"tokenizer": tokenizer, "captioner": captioner, "segmenter": segmenter}
+    given = {part: path for part, path in sources.items() if path is not None}
+    done = convert_official(checkpoint, output, averaged=not no_ema, given=given, profile=get_profile("full"))
+    if as_json:
+        print(json.dumps(done.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print(done.summary())
+    return 0
+
+
 @world.command("render")
 def world_render(
     count: Annotated[int, typer.Option(min=1, help="How many scenes.")],
@@ -199,6 +230,89 @@ def data_import(
         print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
     else:
         show(summary)
+    return 0
+
+
+@data.command("audit")
+def data_audit(
+    manifest: Annotated[Path, typer.Argument(help="CSV or Parquet: id, group, visible, infrared.")],
+    out: Annotated[Path, typer.Option(help="The table of verdicts (.parquet); links go to OUT_links.parquet.")],
+    report: Annotated[Path | None, typer.Option(help="An HTML page with the worst of each kind.")] = None,
+    good: Annotated[Path | None, typer.Option(help="A manifest without the bad rows; nothing is deleted.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; without it, one for each core.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Find damaged, empty, framed, coloured, inverted, shifted and repeated pictures, and what leaks across splits.
+
+    Example:  v2ir data audit manifest.parquet --out audit.parquet --report audit.html --good good.parquet
+    """
+    from v2ir_lib.data.audit import audit_manifest
+    from v2ir_lib.data.audit.summary import lines
+
+    summary = audit_manifest(manifest, out, report=report, good=good, workers=workers).summary()
+    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else "\n".join(lines(summary)))
+    return 0
+
+
+@data.command("split")
+def data_split(
+    manifest: Annotated[Path | None, typer.Argument(help="CSV or Parquet; not needed with --check --names.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The split file, a CSV of id, group, split and hashes.")] = None,
+    fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.9,0.05,0.05",
+    links: Annotated[Path | None, typer.Option(help="Duplicates, as v2ir data audit found them (Parquet).")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A file of names, or a dataset such as M3FD; again.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same split.")] = 0,
+    looks: Annotated[bool, typer.Option(help="Where no sequence is known, join pictures that look alike.")] = True,
+    check: Annotated[
+        bool, typer.Option("--check", help="Report leakage instead; exit code 1 if there is any.")
+    ] = False,
+    split: Annotated[Path | None, typer.Option(help="With --check: this split, not the manifest's own.")] = None,
+    names: Annotated[Path | None, typer.Option(help="With --check: a seeds.json, split by position.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Split a manifest so that no sequence, scene or duplicate is on both sides; or check a split for leakage.
+
+    Example:  v2ir data split manifest.parquet --out split.csv --exclude M3FD --exclude FLIR
+
+    Example:  v2ir data split manifest.parquet --check --split split.csv
+
+    Example:  v2ir data split --check --names seeds.json
+    """
+    from v2ir_lib.data.publishing import run_check, run_split
+
+    if check:
+        report = run_check(manifest, split=split, names=names, links=links, fractions=fractions)
+    else:
+        report = run_split(
+            manifest, out, fractions=fractions, links=links, exclude=exclude or (), seed=seed, by_looks=looks
+        )
+    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(report.lines()))
+    return 1 if check and report.leaks else 0
+
+
+@data.command("shard")
+def data_shard(
+    manifest: Annotated[Path | None, typer.Argument(help="CSV or Parquet; not needed with --verify.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for shards and index; shards that are whole are kept.")] = ...,
+    split: Annotated[Path | None, typer.Option(help="A split file: each part gets shards of its own.")] = None,
+    size: Annotated[int, typer.Option(help="Rows in a shard.")] = 1000,
+    workers: Annotated[int | None, typer.Option(help="Processes; without it, one for each core.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="NAME=FOLDER: a further file for each row; again.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read all shards again and compare checksums.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Write a manifest's pictures into webdataset shards with a Parquet index. Stop it at will: it continues.
+
+    Example:  v2ir data shard manifest.parquet --out shards --split split.csv --column segments=out/segments
+
+    Example:  v2ir data shard --out shards --verify
+    """
+    from v2ir_lib.data.shards import run_shards
+
+    report = run_shards(manifest, out, verify=verify, split=split, size=size, workers=workers, columns=column or ())
+    print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(report.lines()))
     return 0
 
 

@@ -69,7 +69,13 @@ class Profile:
     noise_offset: float = 0.0  # of each latent channel's mean, in training (`diffusion.noising`); the paper: none
     prompt: str = "turn the visible image of {caption} into infrared"
     phase1_prompt: str = "an infrared image"
-    unet: dict = field(default_factory=dict)  # configuration of the text-to-image UNet where it is trained from nothing
+    unet: dict = field(default_factory=dict)  # configuration of the text-to-image UNet, as diffusers writes it
+    autoencoder: dict = field(
+        default_factory=dict
+    )  # the same of E and D; where empty, the folder's own is the only one
+    text_encoder: dict = field(default_factory=dict)  # the same of CLIP's text half, as transformers writes it
+    vision_transformer: dict = field(default_factory=dict)  # arguments of `vlum.vit_sam.VitSamWrapper`
+    segmenter_sha256: str = ""  # published checksum of the segmenter's file, where it is a file
 
 
 TINY = Profile(
@@ -86,15 +92,15 @@ TINY = Profile(
         segmenter="models/tiny/segmenter",
         pipeline="models/tiny/diffv2ir",
     ),
-    phase1=PhaseSettings(steps=100, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8),
+    phase1=PhaseSettings(steps=150, batch_size=32, learning_rate=1e-3, ema_decay=0.99, lora_rank=8),
     phase2=PhaseSettings(
-        steps=3000,
+        steps=5000,
         batch_size=16,
         learning_rate=1e-3,
         ema_decay=0.998,
         first_rate=10,
         window=16,
-        window_share=0.7,
+        window_share=0.6,
     ),
     phase3=PhaseSettings(steps=500, batch_size=16, learning_rate=4e-4, ema_decay=0.99),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
@@ -138,6 +144,62 @@ FULL = Profile(
     segmenter_type="vit_h",
     points_per_side=32,
     caption_tokens=20,
+    unet=dict(  # Stable Diffusion v1.5's own: 859,520,964 parameters; with 12 input channels 859,544,004
+        sample_size=64,
+        in_channels=4,
+        out_channels=4,
+        block_out_channels=(320, 640, 1280, 1280),
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=2,
+        attention_head_dim=8,
+        cross_attention_dim=768,
+        norm_num_groups=32,
+    ),
+    autoencoder=dict(  # 83,653,863 parameters
+        sample_size=512,
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        block_out_channels=(128, 256, 512, 512),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        norm_num_groups=32,
+        scaling_factor=0.18215,
+    ),
+    text_encoder=dict(  # CLIP ViT-L/14's: 123,060,480 parameters
+        vocab_size=49408,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        max_position_embeddings=77,
+        projection_dim=768,
+        hidden_act="quick_gelu",
+        layer_norm_eps=1e-5,
+        bos_token_id=49406,
+        eos_token_id=49407,
+    ),
+    vision_transformer=dict(  # ViT-H, as its authors build it
+        image_size=1024,
+        patch_size=16,
+        embed_dim=1280,
+        depth=32,
+        heads=16,
+        window_size=14,
+        global_blocks=(7, 15, 23, 31),
+        prompt_dim=256,
+        decoder_mlp_dim=2048,
+        decoder_heads=8,
+        iou_hidden_dim=256,
+        mask_in_chans=16,
+        points_per_side=32,
+        pred_iou_thresh=0.88,
+        stability_score_thresh=0.95,
+        box_nms_thresh=0.7,
+    ),
+    segmenter_sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
 )
 
 PROFILES = {profile.name: profile for profile in (TINY, FULL)}

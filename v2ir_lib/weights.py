@@ -58,14 +58,27 @@ def read_shapes(path: str | Path) -> dict[str, tuple[int, ...]]:
 
 def check_shapes(path: str | Path, expected: dict[str, tuple[int, ...]], optional: set[str] = frozenset()) -> None:
     """`UserError`, naming file, tensor and both shapes, unless the file holds exactly the expected tensors."""
-    found = {re.sub(r"^text_model\.", "", name): shape for name, shape in read_shapes(path).items()}
-    expected = {re.sub(r"^text_model\.", "", name): shape for name, shape in expected.items()}
+    compare_shapes(path, read_shapes(path), expected, optional)
+
+
+def compare_shapes(
+    path: str | Path,
+    found: dict[str, tuple[int, ...]],
+    expected: dict[str, tuple[int, ...]],
+    optional: set[str] = frozenset(),
+) -> None:
+    """The same for any kind of file. Older spellings, which the libraries still read, count as today's."""
+    found = {_today(name): tuple(shape) for name, shape in found.items()}
+    expected = {_today(name): tuple(shape) for name, shape in expected.items()}
+    optional = {_today(name) for name in optional}
     for name, shape in expected.items():
         if name not in found and name not in optional:
             raise UserError(f"{path}: tensor {name} {list(shape)} is missing")
         if found.get(name, shape) != shape:
             raise UserError(f"{path}: tensor {name} is {list(found[name])}, but its config.json says {list(shape)}")
-    surplus = sorted(found.keys() - expected.keys() - optional - {"embeddings.position_ids"})
+    surplus = sorted(
+        name for name in found.keys() - expected.keys() - optional if not name.endswith("embeddings.position_ids")
+    )
     if surplus:
         raise UserError(f"{path}: tensor {surplus[0]} {list(found[surplus[0]])} does not belong to this model")
 
@@ -115,6 +128,17 @@ def folder_hash(folders: list[Path] | Path) -> str:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
     return digest.hexdigest()
+
+
+# Stable Diffusion v1.5's autoencoder has diffusers' first names, and every CLIP before transformers 5.6 a prefix.
+_FIRST_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def _today(name: str) -> str:
+    """A tensor's name as the installed libraries write it."""
+    name = re.sub(r"^text_model\.", "", name)
+    old = re.fullmatch(r"(.*mid_block\.attentions\.\d+)\.(query|key|value|proj_attn)\.(weight|bias)", name)
+    return f"{old[1]}.{_FIRST_NAMES[old[2]]}.{old[3]}" if old else name
 
 
 def _one_line(error: Exception) -> str:

@@ -36,10 +36,10 @@ def models(pipeline_folder, tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def short_captions(monkeypatch):
-    """The tiny profile's sizes are not the random models'."""
+    """The tiny profile's sizes are not the random models'; and by beam search these say nothing at all."""
     from v2ir_lib import profiles
 
-    small = replace(profiles.TINY, reading_size=48, caption_tokens=6)
+    small = replace(profiles.TINY, reading_size=48, caption_tokens=6, caption_beams=1)
     monkeypatch.setitem(profiles.PROFILES, "tiny", small)
 
 
@@ -58,7 +58,7 @@ def manifest(tmp_path, photograph) -> Path:
 
 
 @pytest.fixture
-def annotate(models, capsys, monkeypatch):
+def annotate(models, capsys):
     """Run the command in one process; returns exit code, stdout and the lines of stderr without the progress bar."""
 
     def run(manifest, out, *options, models=models):
@@ -90,12 +90,12 @@ def test_what_is_written(annotate, manifest, tmp_path, pipeline, photograph):
     names = {f"segments/{id}.png" for id in IDS}
     assert set(tree(out)) == names | {"captions.parquet", "manifest.csv", "report.json"}
     small = np.asarray(Image.fromarray(photograph[4:36, 4:60]).resize((48, 27), Image.Resampling.BICUBIC))
-    [words] = describe(pipeline.captioner, pipeline.captioner_processor, [small], max_tokens=6)
+    [words] = describe(pipeline.captioner, pipeline.captioner_processor, [small], max_tokens=6, beams=1)
     with Image.open(segments_path(out, "a")) as image:
         assert np.array_equal(np.asarray(image), render(automatic_masks(pipeline.segmenter, small)))
     table = pyarrow.parquet.read_table(out / "captions.parquet")
     assert table.column_names == ["id", "caption"] and table["id"].to_pylist() == list(IDS)
-    assert table["caption"][0].as_py() == words
+    assert table["caption"][0].as_py() == words != ""
     rows = read_manifest(out / "manifest.csv")
     assert [row.id for row in rows] == [*IDS, "alone"]
     assert [row.caption for row in rows] == [*table["caption"].to_pylist(), "kept as it is"]
@@ -113,7 +113,9 @@ def test_absolute_paths_and_parquet(annotate, manifest, tmp_path):
     write_manifest(tmp_path / "m.parquet", rows)
     assert annotate(tmp_path / "m.parquet", tmp_path / "out")[0] == 0
     found = read_manifest(tmp_path / "out/manifest.parquet")
-    assert [row.visible for row in found] == [row.visible for row in rows] and all(row.caption for row in found)
+    assert [row.visible for row in found] == [row.visible for row in rows]
+    table = pyarrow.parquet.read_table(tmp_path / "out/captions.parquet")
+    assert [row.caption for row in found] == table["caption"].to_pylist() and any(row.caption for row in found)
 
 
 def test_a_second_run_does_nothing_again_and_changes_nothing(annotate, manifest, tmp_path, looks):
@@ -224,7 +226,7 @@ def test_bad_pictures_are_named_and_skipped(annotate, manifest, tmp_path):
 
 
 def test_empty_captions_and_maps_are_reported(annotate, manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr(one_picture, "describe", lambda *args, **_: [["", "words"][int(args[2][0][0, 0, 0] < 9)]])
+    monkeypatch.setattr(one_picture, "describe", lambda *args, **_: [["", "words"][int(args[2][0][0, 0, 0] > 200)]])
     monkeypatch.setattr(one_picture, "automatic_masks", lambda _, picture: np.zeros((0, *picture.shape[:2]), bool))
     for run in range(2):  # the second reads what the first has noted
         code, said, _ = annotate(manifest, tmp_path / "out")

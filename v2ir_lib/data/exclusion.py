@@ -10,9 +10,9 @@ from v2ir_lib.records import Record
 def excluded_rows(records: Sequence[Record], wanted: Sequence[str]) -> tuple[set[int], list[str]]:
     """Row numbers that `wanted` names, and the names in its lists that no row has.
 
-    wanted: files with a name on each line, or datasets, upper and lower case alike (M3FD; FLIR is flir-v1 too). A name is an id, a
-    picture's file name with or without suffix, or DATASET/file name. Raises `UserError` for a word that is neither a
-    file nor a dataset, for an unreadable list, and for a file name that several datasets have.
+    wanted: files with a name on each line, or datasets, upper and lower case alike (M3FD; FLIR is flir-v1 too). A name
+    is an id, a picture's file name with or without suffix, or DATASET/file name. Raises `UserError` for a word that is
+    neither a file nor a dataset, for an unreadable list, and for a file name that several datasets have.
     """
     datasets: dict[str, set[int]] = {}
     for row, record in enumerate(records):

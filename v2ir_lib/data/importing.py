@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from v2ir_lib.data.importers import IMPORTERS
 from v2ir_lib.data.layout import Findings, Importer, Leftover, Options, Row
 from v2ir_lib.data.measuring import RowMeasured, measure_rows
 from v2ir_lib.data.roots import check_root, importer_of
@@ -69,8 +70,10 @@ def import_dataset(
     started = time.perf_counter()
     importer, root, out = importer_of(kind), Path(os.path.abspath(root)), Path(os.path.abspath(out))
     _check_options(out, grey, stride, band)
+    options = Options(stride=stride, raw=raw)
+    _check_taken(importer, options)
     check_root(root, importer)
-    found = importer.find(root, Options(stride=stride, raw=raw))
+    found = importer.find(root, options)
     if not found.rows:
         raise UserError(f"{root}: no rows, {_first_reason(found, importer)}")
     _check_ids(root, found.rows)
@@ -128,6 +131,14 @@ def _check_options(out: Path, grey: str, stride: int, band: str) -> None:
     there = next(folder for folder in out.parents if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):  # asked before minutes of reading
         raise UserError(f"cannot write {out}: {there} is no folder that you may write to; choose another output")
+
+
+def _check_taken(importer: Importer, options: Options) -> None:
+    """An option that an importer would pass over is an error: the manifest would not be what was asked for."""
+    for option, chosen in (("stride", options.stride != 1), ("raw", options.raw)):
+        if chosen and option not in importer.takes:
+            kinds = ", ".join(kind for kind, other in IMPORTERS.items() if option in other.takes)
+            raise UserError(f"--{option} means nothing for {importer.title}: it is for {kinds}")
 
 
 def _first_reason(found: Findings, importer: Importer) -> str:

@@ -86,6 +86,7 @@ class Importer:
     find: Callable[[Path, Options], Findings]
     looks_like: Callable[[Path], bool]  # cheap: a few folders, never all files
     band: str = "lwir"
+    takes: tuple[str, ...] = ()  # the names of the options that mean something here
 
 
 def entries(folder: str | os.PathLike) -> list[os.DirEntry]:
@@ -104,11 +105,20 @@ def folders(folder: str | os.PathLike) -> list[Path]:
 
 
 def child(folder: Path | None, *names: str) -> Path | None:
-    """The sub-folder of one of these names, whatever its case; None where there is none."""
+    """The sub-folder of one of these names, whatever its case; None where there is none.
+
+    `UserError` where two folders differ only in case: the pictures of one would be left out without a word.
+    """
     if folder is None:
         return None
-    there = {path.name.casefold(): path for path in folders(folder)}
-    return next((there[name.casefold()] for name in names if name.casefold() in there), None)
+    there = folders(folder)
+    for name in names:
+        same = [path for path in there if path.name.casefold() == name.casefold()]
+        if len(same) > 1:
+            raise UserError(f"{folder} has {' and '.join(path.name for path in same)}: put them into one folder")
+        if same:
+            return same[0]
+    return None
 
 
 def key_of(name: str) -> str:

@@ -40,7 +40,7 @@ def measure_rows(
     counts = Counter(row.group for row in rows) if by_sequence else Counter()
     sequences = frozenset(group for group, count in counts.items() if count > 1)
     tasks = _tasks(rows, hashed, sequences)
-    workers = workers or (1 if len(rows) < FEW else len(os.sched_getaffinity(0)))
+    workers = workers or (1 if len(rows) < FEW else os.cpu_count() or 1)
     result, merged, left, ranges = [], {}, counts, {}
     with tqdm(total=len(rows), desc="reading", unit="row") as bar:
         for task_rows, (measured, histograms) in zip(_batches(rows), _run(tasks, workers), strict=True):

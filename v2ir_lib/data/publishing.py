@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from v2ir_lib.data.clusters import alike_links, grey_features, temporal_links, unit_length
 from v2ir_lib.data.exclusion import excluded_rows
-from v2ir_lib.data.leakage import Leakage, check_records, frame_number
+from v2ir_lib.data.leakage import Leakage, check_names, check_records, frame_number, read_names
 from v2ir_lib.data.split_file import (
     SplitRow,
     check_files,
@@ -23,7 +23,14 @@ from v2ir_lib.data.split_file import (
     with_hashes,
     write_split,
 )
-from v2ir_lib.data.splitting import EXCLUDED, PARTS, check_fractions, lonely_rows, split_records
+from v2ir_lib.data.splitting import (
+    EXCLUDED,
+    PARTS,
+    check_fractions,
+    lonely_rows,
+    parse_fractions,
+    split_records,
+)
 from v2ir_lib.errors import UserError
 from v2ir_lib.records import Record, read_manifest
 
@@ -45,6 +52,10 @@ class SplitSummary:
     sha256: str = ""  # of who is where
     seconds: float = 0.0
 
+    def as_dict(self) -> dict:
+        """For `--json`."""
+        return asdict(self)
+
     def lines(self) -> list[str]:
         """For a person."""
         whole = sum(self.rows[part] for part in PARTS) or 1
@@ -60,6 +71,26 @@ class SplitSummary:
         if self.excluded_unmatched:
             lines.append(f"{len(self.excluded_unmatched):,} names to exclude are not in this manifest")
         return [*lines, f"split {self.sha256[:12]} written to {self.out}"]
+
+
+def run_split(manifest: Path | None, out: Path | None, *, fractions: str, **options) -> SplitSummary:
+    """`split_manifest` as the command line calls it, with fractions as text. Raises `UserError`."""
+    if manifest is None or out is None:
+        raise UserError("say what to split and where to write it:  v2ir data split MANIFEST --out split.csv")
+    return split_manifest(manifest, out, fractions=parse_fractions(fractions), **options)
+
+
+def run_check(
+    manifest: Path | None, *, split: Path | None, names: Path | None, links: Path | None, fractions: str
+) -> Leakage:
+    """`check_manifest`, or the check of a list of names by position. Raises `UserError`."""
+    if (manifest is None) == (names is None):
+        raise UserError("say what to check: a MANIFEST, with or without --split FILE, or --names seeds.json")
+    if names is None:
+        return check_manifest(manifest, split, links)[0]
+    if split is not None or links is not None:
+        raise UserError("--names is split by position and has no ids: leave --split and --links out")
+    return check_names(read_names(names), parse_fractions(fractions))
 
 
 def split_manifest(

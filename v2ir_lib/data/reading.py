@@ -75,10 +75,10 @@ def measure(path: str, *, hashed: bool = True, deep: bool = False) -> tuple[Meas
     """
     try:
         before = os.stat(path)
-        if not before.st_size:
-            raise UserError("an empty file")
-        if not stat.S_ISREG(before.st_mode) or before.st_size > MAX_BYTES:
-            raise UserError("not an ordinary file" if before.st_size <= MAX_BYTES else f"larger than {MAX_BYTES} bytes")
+        if not stat.S_ISREG(before.st_mode):  # opening a pipe would wait for ever
+            raise UserError("not an ordinary file")
+        if not 0 < before.st_size <= MAX_BYTES:
+            raise UserError(f"larger than {MAX_BYTES} bytes" if before.st_size else "an empty file")
         with open(path, "rb") as file:
             content = file.read() if hashed else b""
         with _opened(path, io.BytesIO(content) if hashed else path) as image:

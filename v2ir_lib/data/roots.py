@@ -41,7 +41,7 @@ def check_root(root: Path, importer: Importer) -> None:
 
 
 def _advice(root: Path, importer: Importer) -> str:
-    inside = next((path for path in folders(root)[:20] if importer.looks_like(path)), None)
+    inside = next((path for path in folders(root)[:20] if guess(path) is importer), None)
     if inside is not None:
         return f"; its sub-folder {inside.name} does: give that one"
     other = guess(root)

@@ -20,6 +20,14 @@ PARTS = ("train", "val", "test")
 EXCLUDED = "excluded"  # the row stays in the split file, and out of every part
 
 
+def parse_fractions(text: str) -> tuple[float, ...]:
+    """ "0.9,0.05,0.05" as numbers that have been checked. Raises `UserError`."""
+    try:
+        return check_fractions([float(share) for share in text.split(",")])
+    except ValueError:
+        raise UserError(f"--fractions {text}: give three numbers with commas, such as 0.9,0.05,0.05") from None
+
+
 def check_fractions(fractions: Sequence[float]) -> tuple[float, ...]:
     """Shares of train, val and test. Raises `UserError` unless they are three, in [0, 1], with a sum of 1."""
     text = ",".join(f"{share:g}" for share in fractions)

@@ -3,8 +3,6 @@
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 
 def joined(count: int, *links: np.ndarray) -> np.ndarray:
@@ -13,6 +11,9 @@ def joined(count: int, *links: np.ndarray) -> np.ndarray:
     links: arrays of (L, 2) row numbers; each says that two rows belong together, and so do their sets. Sets are
     numbered in order of their first row. Raises `ValueError` for a row number that is out of range.
     """
+    from scipy.sparse import coo_array  # half a second that those who only read shards need not wait
+    from scipy.sparse.csgraph import connected_components
+
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *(np.asarray(some, np.int64).reshape(-1, 2) for some in links)])
     if len(pairs) and not (pairs.min() >= 0 and pairs.max() < count):
         raise ValueError(f"a link goes out of the {count} rows")

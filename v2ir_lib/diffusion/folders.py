@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from diffusers import EulerAncestralDiscreteScheduler
+from tqdm.auto import tqdm
 
 from v2ir_lib.diffusion.components import load_autoencoder, load_text_encoder, load_tokenizer, load_unet
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.vlum.captioner import load_captioner, load_captioner_processor
 from v2ir_lib.vlum.segmenter import SamWrapper
+from v2ir_lib.vlum.vit_sam import VitSamWrapper
 from v2ir_lib.weights import folder_hash, forget_origin, load_model, quieten, read_json, save_half
 
 INDEX = "model_index.json"
@@ -30,16 +32,27 @@ def load_scheduler(folder: str | Path) -> EulerAncestralDiscreteScheduler:
     return EulerAncestralDiscreteScheduler.from_config(config)
 
 
-# component → (the one class it may be, its loader)
-ALLOWED: dict[str, tuple[str, Callable[[Path], Any]]] = {
-    "vae": ("AutoencoderKL", load_autoencoder),
-    "text_encoder": ("CLIPTextModel", load_text_encoder),
-    "tokenizer": ("CLIPTokenizer", load_tokenizer),
-    "unet": ("UNet2DConditionModel", load_unet),
-    "scheduler": ("EulerAncestralDiscreteScheduler", load_scheduler),
-    "captioner": ("BlipForConditionalGeneration", load_captioner),
-    "captioner_processor": ("BlipProcessor", load_captioner_processor),
-    "segmenter": ("SamWrapper", lambda folder: load_model(SamWrapper, folder)),
+SEGMENTERS = {cls.__name__: cls for cls in (SamWrapper, VitSamWrapper)}  # convolutions or a vision transformer in front
+
+
+def load_segmenter(folder: str | Path) -> SamWrapper | VitSamWrapper:
+    """SAM from a folder of safetensors, of the class that its config.json names, one of two."""
+    name = read_json(Path(folder) / "config.json").get("_class_name")
+    if name not in SEGMENTERS:
+        raise UserError(f"{folder}: {name!r} is no segmenter; it may be a {' or a '.join(SEGMENTERS)}")
+    return load_model(SEGMENTERS[name], folder)
+
+
+# component → (the classes it may be, its loader)
+ALLOWED: dict[str, tuple[tuple[str, ...], Callable[[Path], Any]]] = {
+    "vae": (("AutoencoderKL",), load_autoencoder),
+    "text_encoder": (("CLIPTextModel",), load_text_encoder),
+    "tokenizer": (("CLIPTokenizer",), load_tokenizer),
+    "unet": (("UNet2DConditionModel",), load_unet),
+    "scheduler": (("EulerAncestralDiscreteScheduler",), load_scheduler),
+    "captioner": (("BlipForConditionalGeneration",), load_captioner),
+    "captioner_processor": (("BlipProcessor",), load_captioner_processor),
+    "segmenter": (tuple(SEGMENTERS), load_segmenter),
 }
 SETTINGS = {
     "image_size": int,
@@ -63,14 +76,15 @@ def component_folders(folder: Path) -> dict[str, Path]:
     shared = index.get("shared", {})
     inside = folder.resolve().parent
     places = {}
-    for name, (class_name, _) in ALLOWED.items():
+    for name, (class_names, _) in ALLOWED.items():
         entry = index.get(name)
         if not isinstance(entry, list) or len(entry) != 2:
             raise UserError(f"{folder / INDEX} names no {name}")
         if entry[1] is None:
             continue
-        if str(entry[1]) != class_name:
-            raise UserError(f"{folder / INDEX}: {name} is a {entry[1]}, but only a {class_name} is ever built")
+        if str(entry[1]) not in class_names:
+            only = " or a ".join(class_names)
+            raise UserError(f"{folder / INDEX}: {name} is a {entry[1]}, but only a {only} is ever built")
         place = folder / str(shared.get(name, name))
         if not place.resolve().is_relative_to(inside):
             raise UserError(f"{folder / INDEX}: {name} lies outside {inside}, which is refused: {shared.get(name)}")
@@ -98,7 +112,7 @@ def save_components(pipeline, folder: Path, half: bool, shared: dict[str, str]) 
     quieten()
     with atomic_path(folder) as temporary:
         temporary.mkdir()
-        for name in ALLOWED:
+        for name in tqdm(ALLOWED, desc="writing", unit="part", delay=2, leave=False):  # full size: 4 GB and more
             component = getattr(pipeline, name)
             if component is None or name in shared:
                 continue

@@ -75,11 +75,12 @@ def translate_folder(
         read_image(input)  # the only picture: nothing to go on with, and no model to wait for
     if todo:
         from v2ir_lib.diffusion.components import to_device
-        from v2ir_lib.diffusion.folders import pipeline_hash
+        from v2ir_lib.diffusion.folders import component_folders, pipeline_hash
         from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 
         place = to_device(device)
         folder = Path(model) if model is not None else repo_root() / MODEL
+        _check_parts(folder, component_folders(folder), prompt)
         pipeline = DiffV2IRPipeline.from_pretrained(folder, device=place)
         given = {"s_text": s_text, "s_visible": s_visible, "s_segments": s_segments, "steps": steps}
         settings = {name: pipeline.config[name] if value is None else value for name, value in given.items()}
@@ -217,6 +218,14 @@ def _check_settings(steps: int | None, batch_size: int, **scales: float | None) 
     for name, value in scales.items():
         if value is not None and not math.isfinite(value):
             raise UserError(f"{name.replace('_', '-')} must be a finite number, not {value}")
+
+
+def _check_parts(folder: Path, parts: dict, prompt: str | None) -> None:
+    """A converted checkpoint may have no captioner or segmenter: said before gigabytes are read."""
+    if "captioner" not in parts and (prompt is None or "{caption}" in prompt):
+        raise UserError(f"{folder} has no captioner: give the words by --prompt, or convert it again with --captioner")
+    if "segmenter" not in parts:
+        raise UserError(f"{folder} has no segmenter, whose map the UNet reads: convert it again with --segmenter")
 
 
 def _check_writable(output: Path) -> None:

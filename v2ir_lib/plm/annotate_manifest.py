@@ -6,7 +6,6 @@ means, goes on where it was. `captions.parquet`, the manifest and `report.json` 
 """
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -20,14 +19,16 @@ import torch
 from tqdm.auto import tqdm
 
 from v2ir_lib.diffusion.components import to_device
+from v2ir_lib.diffusion.full import find_part
 from v2ir_lib.errors import UserError
-from v2ir_lib.files import atomic_path, repo_root, write_json
-from v2ir_lib.plm.annotator import Annotator, Outcome, Settings
+from v2ir_lib.files import atomic_path, write_json
+from v2ir_lib.plm.annotator import Annotator, Outcome, Settings, begin, work
 from v2ir_lib.profiles import Profile
 from v2ir_lib.records import Record, read_manifest, write_manifest
 from v2ir_lib.vlum.segments import RENDERINGS
 
 CHUNK = 4  # pictures that a process is given at a time: few, so that a stopped run loses little
+PARTS = ("captioner", "segmenter")
 NAMED = 10  # ids in a line for people; the report has all
 PATHS = ("visible", "infrared", "instances", "classes", "temperature")  # columns of a record that name files
 
@@ -79,8 +80,8 @@ def annotate_manifest(
 
     Written: segments/<id>.png; captions.parquet (id, caption); manifest.csv or .parquet, with captions filled in, paths
     from `out`, and without the rows whose picture cannot be read; report.json. `models` is a folder with "captioner"
-    and "segmenter", by default the profile's own. `workers`: processes, by default one a GPU, or one a CPU core.
-    A picture whose file, models and settings are those of an annotation that is there is not read again.
+    and "segmenter", by default the profile's own (`diffusion.full`). `workers`: processes, by default one a GPU, or
+    one a CPU core. A picture whose file, models and settings are those of an annotation that is there is not read again.
     A bad picture is named on stderr and skipped. `UserError` for everything that concerns the whole.
     """
     manifest, out = Path(manifest), Path(out)
@@ -93,23 +94,17 @@ def annotate_manifest(
     if not todo:
         raise UserError(f"{manifest} has no row with a visible picture: there is nothing to annotate")
     _check_ids(todo)
-    settings = Settings(
-        **_find_models(profile, models),
-        rendering=rendering,
-        reading_size=profile.reading_size,
-        caption_tokens=profile.caption_tokens,
-        caption_beams=profile.caption_beams,
-        nucleus=nucleus,
-        seed=seed if nucleus is not None else 0,
-    )
+    given = None if models is None else {part: Path(models) / part for part in PARTS}
+    places = {part: find_part(profile, part, given) for part in PARTS}
+    settings = Settings(profile, **places, rendering=rendering, nucleus=nucleus, seed=seed if nucleus else 0)
     annotator = Annotator(settings, settings.key(), manifest.parent, out)
     chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
-    places = devices(device, workers)[: len(chunks)]
+    seats = devices(device, workers)[: len(chunks)]
 
     found: dict[str, Outcome] = {}
     counts = dict(kept=0, skipped=0, empty=0)
     with tqdm(total=len(todo), desc="annotating", unit="picture") as bar:
-        for outcome in _outcomes(chunks, annotator, places):
+        for outcome in _outcomes(chunks, annotator, seats):
             found[outcome.id] = outcome
             if outcome.status == "skipped":
                 tqdm.write(f"skipped {outcome.id}: {outcome.reason}", file=sys.stderr)
@@ -145,11 +140,11 @@ def _outcomes(chunks: list[list[Record]], annotator: Annotator, places: list[str
     free = context.Queue()
     for place in places:
         free.put(place)
-    with ProcessPoolExecutor(len(places), context, _begin, (annotator, free)) as pool:
+    with ProcessPoolExecutor(len(places), context, begin, (annotator, free)) as pool:
         running: set = set()
         try:
             for chunk in chunks:
-                running.add(pool.submit(_work, chunk))
+                running.add(pool.submit(work, chunk))
                 if len(running) >= 3 * len(places):  # enough that none waits, few enough for any manifest
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for job in done:
@@ -164,24 +159,10 @@ def _outcomes(chunks: list[list[Record]], annotator: Annotator, places: list[str
             pool.shutdown(cancel_futures=True)  # what runs ends its few pictures
 
 
-_mine: Annotator | None = None  # of this worker process
-
-
-def _begin(annotator: Annotator, free) -> None:
-    """A worker process begins: one device, one thread, and Ctrl-C is the parent's business."""
-    global _mine
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    _mine = replace(annotator, device=free.get())
-
-
-def _work(chunk: list[Record]) -> list[Outcome]:
-    return [_mine.annotate(record) for record in chunk]
-
-
 def _summary(outcomes: list[Outcome], without: int, settings: Settings, key: str) -> Summary:
     read = [one for one in outcomes if one.status != "skipped"]
-    how = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+    how = {name: getattr(settings, name) for name in ("rendering", "nucleus", "seed")}
+    how |= {"profile": settings.profile.name, **{part: str(getattr(settings, part)) for part in PARTS}}
     return Summary(
         annotated=sum(one.status == "done" for one in read),
         kept=sum(one.status == "kept" for one in read),
@@ -221,17 +202,6 @@ def _moved(path: str, folder: Path, out: Path) -> str:
     with suppress(ValueError):  # another drive
         return Path(os.path.relpath(whole, out.absolute())).as_posix()
     return str(whole)
-
-
-def _find_models(profile: Profile, models: str | Path | None) -> dict[str, Path]:
-    """The folders of "captioner" and "segmenter"; `UserError` where one is missing."""
-    parts = ("captioner", "segmenter")
-    own = {part: repo_root() / getattr(profile.sources, part) for part in parts}
-    folders = own if models is None else {part: Path(models) / part for part in parts}
-    for part, folder in folders.items():
-        if not folder.is_dir():
-            raise UserError(f"no {part} at {folder}: give a folder with captioner/ and segmenter/ in it by --models")
-    return folders
 
 
 def _check(rendering: str, workers: int | None, nucleus: float | None) -> None:

@@ -6,54 +6,59 @@ and caption can never be of two different runs.
 """
 
 import inspect
-from dataclasses import astuple, dataclass
+import signal
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, PngImagePlugin
 
 from v2ir_lib.data.reading import read_visible
+from v2ir_lib.diffusion.full import load_captioning, load_part
 from v2ir_lib.diffusion.images import check_size, reading_size, resize
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, sha256
 from v2ir_lib.plm.cache import fingerprint
+from v2ir_lib.profiles import Profile
 from v2ir_lib.records import Record
 from v2ir_lib.vlum import captioner as captioner_code
 from v2ir_lib.vlum import segmenter as segmenter_code
 from v2ir_lib.vlum import segments as segments_code
-from v2ir_lib.vlum.captioner import describe, load_captioner, load_captioner_processor
-from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
+from v2ir_lib.vlum.captioner import describe
+from v2ir_lib.vlum.segmenter import automatic_masks
 from v2ir_lib.vlum.segments import render
-from v2ir_lib.weights import folder_hash, load_model
+from v2ir_lib.weights import folder_hash
 
 CODE = (captioner_code, segmenter_code, segments_code)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are annotated: folders of models, and all that changes what they say."""
+    """How pictures are annotated: the models, and all that changes what they say."""
 
-    captioner: Path
-    segmenter: Path
-    rendering: str  # one of `vlum.segments.RENDERINGS`
-    reading_size: int  # pixels, the longer side of what BLIP and SAM read, as in the pipeline
-    caption_tokens: int
-    caption_beams: int
+    profile: Profile  # its reading size, and its lengths of captions
+    captioner: Path  # folder; the processor lies in it or, as in a pipeline's folder, beside it
+    segmenter: Path  # folder, or SAM's own file
+    rendering: str = "regions"  # one of `vlum.segments.RENDERINGS`
     nucleus: float | None = None  # sampled captions in place of beam search
     seed: int = 0  # of the sampling
 
-    @property
-    def processor(self) -> Path:
-        """BLIP's processor lies in BLIP's folder, or in one of its own beside it, as in a pipeline's folder."""
-        beside = self.captioner.parent / "captioner_processor"
-        alone = any((self.captioner / f"{name}_config.json").is_file() for name in ("processor", "preprocessor"))
-        return beside if beside.is_dir() and not alone else self.captioner
-
     def key(self) -> str:
         """A hash of the weights, the settings and the code: with the picture, all that decides an annotation."""
-        weights = [folder_hash(folder) for folder in sorted({self.captioner, self.processor, self.segmenter})]
-        return fingerprint(weights, astuple(self)[2:], [inspect.getsource(module) for module in CODE])
+        beside = self.captioner.parent / "captioner_processor"
+        places = [self.captioner, beside, self.segmenter]
+        weights = [sha256(place) if place.is_file() else folder_hash(place) for place in places]
+        words = self.profile.caption_tokens, self.profile.caption_beams, self.nucleus, self.seed
+        code = [inspect.getsource(module) for module in CODE]
+        return fingerprint(weights, self.rendering, self.profile.reading_size, words, code)
+
+    def load(self, device: str) -> tuple:
+        """BLIP, its processor and SAM on a device, float32."""
+        given = {"captioner": self.captioner, "segmenter": self.segmenter}
+        captioner, processor = load_captioning(self.profile, given)
+        return captioner.to(device), processor, load_part(self.profile, "segmenter", given).to(device)
 
 
 @dataclass(frozen=True)
@@ -80,9 +85,7 @@ class Annotator:
     @cached_property
     def models(self) -> tuple:
         """BLIP, its processor, SAM."""
-        captioner = load_captioner(self.settings.captioner, self.device)
-        segmenter = load_model(SamWrapper, self.settings.segmenter, self.device)
-        return captioner, load_captioner_processor(self.settings.processor), segmenter
+        return self.settings.load(self.device)
 
     def annotate(self, record: Record) -> Outcome:
         """Read a row's visible picture, unless that was done, and write its file; a bad picture is skipped.
@@ -110,19 +113,35 @@ class Annotator:
         One picture at a time: its words must not depend on its neighbours, nor on what a stopped run had done.
         """
         captioner, processor, segmenter = self.models
-        settings = self.settings
-        small = resize(picture, *reading_size(*picture.shape[:2], settings.reading_size))
+        settings, profile = self.settings, self.settings.profile
+        small = resize(picture, *reading_size(*picture.shape[:2], profile.reading_size))
         [caption] = describe(
             captioner,
             processor,
             [small],
-            max_tokens=settings.caption_tokens,
-            beams=settings.caption_beams,
+            max_tokens=profile.caption_tokens,
+            beams=profile.caption_beams,
             nucleus=settings.nucleus,
             seed=settings.seed,
         )
         masks = automatic_masks(segmenter, small)
         return caption, len(masks), render(masks, settings.rendering)
+
+
+_mine: Annotator | None = None  # of this worker process
+
+
+def begin(annotator: Annotator, free) -> None:
+    """A worker process begins: a device from the queue, one thread, and Ctrl-C is the parent's business."""
+    global _mine
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _mine = replace(annotator, device=free.get())
+
+
+def work(records: list[Record]) -> list[Outcome]:
+    """A worker process's next few pictures."""
+    return [_mine.annotate(record) for record in records]
 
 
 def segments_path(out: str | Path, id: str) -> Path:

@@ -20,7 +20,7 @@ from v2ir_lib.profiles import TINY
 from v2ir_lib.recipes.pictures import sheet
 from v2ir_lib.recipes.stage import Run, Stage, count_parameters, save_half, seed_everything, train
 
-STEPS, BATCH, LEARNING_RATE = 3000, 16, 1e-3
+STEPS, BATCH, LEARNING_RATE = 2000, 16, 1e-3
 TEXT_DROPOUT = 0.1  # share of captions replaced by "", for guidance without a classifier
 CROPS = 3  # latents cached of each scene: the whole picture, and two crops of which one is mirrored
 SHOWN = (

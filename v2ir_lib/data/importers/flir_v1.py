@@ -47,4 +47,5 @@ IMPORTER = Importer(
     "FLIR ADAS terms of use",
     find,
     looks_like,
+    takes=("raw",),
 )

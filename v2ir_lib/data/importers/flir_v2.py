@@ -43,10 +43,12 @@ def _thermal(folder: Path | None, options: Options, found: Findings) -> dict[str
 def _pair(pairs: dict[str, str], visible: dict[str, str], infrared: dict[str, str], found: Findings) -> None:
     by_thermal = {}
     for key, thermal in pairs.items():
-        if key in visible:
-            by_thermal.setdefault(thermal, visible.pop(key))
-        else:
+        if key not in visible:
             found.leave("visible", [f"{key}.*"], f"in {MAP}, but not there")
+        elif thermal in by_thermal:
+            found.leave("visible", [visible.pop(key)], f"{MAP} gives its thermal picture to another, too")
+        else:
+            by_thermal[thermal] = visible.pop(key)
     found.leave("visible", (visible[key] for key in sorted(visible)), f"not in {MAP}")
     missing = sorted(by_thermal.keys() - infrared.keys())
     found.leave("infrared", (f"{key}.*" for key in missing), f"in {MAP}, but not there")
@@ -79,4 +81,5 @@ IMPORTER = Importer(
     "FLIR ADAS terms of use",
     find,
     looks_like,
+    takes=("raw",),
 )

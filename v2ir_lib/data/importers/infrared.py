@@ -6,13 +6,29 @@ A sub-folder is a group; a picture in the root is a group of its own.
 import os
 from pathlib import Path
 
-from v2ir_lib.data.layout import SPLITS, Findings, Importer, Options, Row, entries, is_picture, number, pictures, stem
+from v2ir_lib.data.layout import (
+    SPLITS,
+    Findings,
+    Importer,
+    Options,
+    Row,
+    entries,
+    folders,
+    is_picture,
+    number,
+    pictures,
+    stem,
+)
 
 
 def looks_like(root: Path) -> bool:
-    """A picture in the root, or in one of its first sub-folders."""
-    places = [root, *(entry.path for entry in entries(root)[:20] if entry.is_dir())]
-    return any(is_picture(entry.name) for place in places for entry in entries(place)[:50])
+    """A picture in the root, or in one of its first sub-folders, at most three folders down."""
+    level = [root]
+    for _ in range(4):
+        if any(is_picture(entry.name) for place in level for entry in entries(place)[:50]):
+            return True
+        level = [path for place in level for path in folders(place)][:20]
+    return False
 
 
 def find(root: Path, options: Options) -> Findings:

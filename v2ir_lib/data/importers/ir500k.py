@@ -81,7 +81,7 @@ def _splits(path: Path) -> dict[str, str]:
         return {}
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
-        keys = [_listed_key(entry) for entry in listed]
+        keys = [_listed_key(entry) for entry in listed[:]]  # no list, no slice
     except (OSError, ValueError, TypeError, IndexError, AttributeError):
         raise UserError(f"{path} is not a JSON list of [name]: fetch it again") from None
     splits, start = {}, 0

@@ -79,4 +79,5 @@ IMPORTER = Importer(
     "CC BY-NC-SA 4.0",
     find,
     looks_like,
+    takes=("stride",),
 )

@@ -50,4 +50,5 @@ IMPORTER = Importer(
     "non-commercial",
     find,
     looks_like,
+    takes=("stride",),
 )

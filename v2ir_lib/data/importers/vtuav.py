@@ -50,4 +50,12 @@ def _in_order(found: dict[str, str]) -> list[str]:
     return [found[key] for key in sorted(found, key=natural)]
 
 
-IMPORTER = Importer("vtuav", "VTUAV", "train_ST_NNN/SEQUENCE/{rgb,ir}/*.jpg", "not stated", find, looks_like)
+IMPORTER = Importer(
+    "vtuav",
+    "VTUAV",
+    "train_ST_NNN/SEQUENCE/{rgb,ir}/*.jpg",
+    "not stated",
+    find,
+    looks_like,
+    takes=("stride",),
+)
