@@ -81,8 +81,8 @@ def annotate_manifest(
     Written: segments/<id>.png; captions.parquet (id, caption); manifest.csv or .parquet, with captions filled in, paths
     from `out`, and without the rows whose picture cannot be read; report.json. `models` is a folder with "captioner"
     and "segmenter", by default the profile's own (`diffusion.full`). `workers`: processes, by default one a GPU, or
-    one a CPU core. A picture whose file, models and settings are those of an annotation that is there is not read again.
-    A bad picture is named on stderr and skipped. `UserError` for everything that concerns the whole.
+    one a CPU core. A picture whose file, models and settings are those of an annotation that is there is not done
+    again. A bad picture is named on stderr and skipped. `UserError` for everything that concerns the whole.
     """
     manifest, out = Path(manifest), Path(out)
     _check(rendering, workers, nucleus)
