@@ -123,9 +123,25 @@ def test_a_second_run_does_nothing_again_and_changes_nothing(annotate, manifest,
     first = tree(tmp_path / "out")
     assert len(looks) == 3
     code, said, _ = annotate(manifest, tmp_path / "out")
-    assert code == 0 and len(looks) == 3 and said.startswith("0 pictures annotated, 3 were there")
+    assert code == 0 and len(looks) == 3 and said.startswith("0 rows annotated, 3 were there")
     second = tree(tmp_path / "out")
     assert {name for name in first if first[name] != second[name]} == {"report.json"}
+
+
+def test_a_picture_that_rows_share_is_read_once(annotate, manifest, tmp_path, looks):
+    """One visible picture, a row for each infrared camera; another crop of it is another picture."""
+    cameras = [Record(f"a-{camera}", "g", "visible/a.png", f"{camera}.png") for camera in ("nir", "lwir")]
+    write_manifest(manifest, [*cameras, Record("a-part", "g", "visible/a.png", "", crop="0,0,30,30")])
+    annotate(manifest, tmp_path / "out")
+    assert len(looks) == 2
+    nir, lwir, part = (segments_path(tmp_path / "out", f"a-{name}").read_bytes() for name in ("nir", "lwir", "part"))
+    assert nir == lwir != part
+    write_manifest(manifest, [*cameras, Record("a-swir", "g", "visible/a.png", "swir.png")])
+    _, said, _ = annotate(manifest, tmp_path / "out")
+    assert len(looks) == 2 and said.startswith("1 rows annotated, 2 were there")
+    assert segments_path(tmp_path / "out", "a-swir").read_bytes() == nir
+    captions = pyarrow.parquet.read_table(tmp_path / "out/captions.parquet")["caption"].to_pylist()
+    assert len(captions) == 3 and len(set(captions)) == 1
 
 
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(annotate, manifest, tmp_path, looks, monkeypatch):
@@ -248,11 +264,8 @@ def test_sampled_captions_repeat(annotate, manifest, tmp_path):
 
 def test_a_note_survives_any_words(tmp_path):
     words = "été, 日本 \u201cquoted\u201d\n two lines " * 40
-    one_picture._write(
-        tmp_path / "a.png",
-        np.zeros((4, 5, 3), np.uint8),
-        {"fingerprint": "k", "masks": "3", "caption": words},
-    )
+    notes = {"fingerprint": "k", "masks": "3", "caption": words}
+    (tmp_path / "a.png").write_bytes(one_picture.encoded(np.zeros((4, 5, 3), np.uint8), notes))
     assert read_note(tmp_path / "a.png", "k") == (words, 3)
     assert read_note(tmp_path / "a.png", "other") is None and read_note(tmp_path / "none.png", "k") is None
 

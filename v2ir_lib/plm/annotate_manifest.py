@@ -56,7 +56,7 @@ class Summary:
 
     def lines(self) -> list[str]:
         """For people."""
-        said = [f"{self.annotated} pictures annotated, {self.kept} were there, {len(self.skipped)} skipped"]
+        said = [f"{self.annotated} rows annotated, {self.kept} were there, {len(self.skipped)} skipped"]
         if self.without_visible:
             said.append(f"{self.without_visible} rows have no visible picture")
         for name, ids in (("captions", self.empty_captions), ("segment maps", self.empty_maps)):
@@ -81,8 +81,9 @@ def annotate_manifest(
     Written: segments/<id>.png; captions.parquet (id, caption); manifest.csv or .parquet, with captions filled in, paths
     from `out`, and without the rows whose picture cannot be read; report.json. `models` is a folder with "captioner"
     and "segmenter", by default the profile's own (`diffusion.full`). `workers`: processes, by default one a GPU, or
-    one a CPU core. A picture whose file, models and settings are those of an annotation that is there is not done
-    again. A bad picture is named on stderr and skipped. `UserError` for everything that concerns the whole.
+    one a CPU core. A picture whose file, models and settings are those of an annotation that is there is not read by
+    them again, nor is one that several rows share. A bad picture is named on stderr and skipped. `UserError` for
+    everything that concerns the whole.
     """
     manifest, out = Path(manifest), Path(out)
     _check(rendering, workers, nucleus)
@@ -98,12 +99,16 @@ def annotate_manifest(
     places = {part: find_part(profile, part, given) for part in PARTS}
     settings = Settings(profile, **places, rendering=rendering, nucleus=nucleus, seed=seed if nucleus else 0)
     annotator = Annotator(settings, settings.key(), manifest.parent, out)
-    chunks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
+    shared: dict[tuple[str, str], list[Record]] = {}  # one picture may stand in a row for each infrared camera
+    for record in todo:
+        shared.setdefault((record.visible, record.crop), []).append(record)
+    rows = list(shared.values())
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
     seats = devices(device, workers)[: len(chunks)]
 
     found: dict[str, Outcome] = {}
     counts = dict(kept=0, skipped=0, empty=0)
-    with tqdm(total=len(todo), desc="annotating", unit="picture") as bar:
+    with tqdm(total=len(todo), desc="annotating", unit="row") as bar:
         for outcome in _outcomes(chunks, annotator, seats):
             found[outcome.id] = outcome
             if outcome.status == "skipped":
@@ -129,12 +134,13 @@ def devices(device: str, workers: int | None) -> list[str]:
     return [str(place)] * (workers or (cores if place.type == "cpu" else 1))
 
 
-def _outcomes(chunks: list[list[Record]], annotator: Annotator, places: list[str]) -> Iterator[Outcome]:
+def _outcomes(chunks: list[list[list[Record]]], annotator: Annotator, places: list[str]) -> Iterator[Outcome]:
     """The outcome of every record, in the order in which they are done."""
     if len(places) == 1:
         here = replace(annotator, device=places[0])
         for chunk in chunks:
-            yield from map(here.annotate, chunk)
+            for records in chunk:
+                yield from here.annotate(records)
         return
     context = get_context("spawn")
     free = context.Queue()

@@ -6,6 +6,7 @@ and caption can never be of two different runs.
 """
 
 import inspect
+import io
 import signal
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -87,25 +88,35 @@ class Annotator:
         """BLIP, its processor, SAM."""
         return self.settings.load(self.device)
 
-    def annotate(self, record: Record) -> Outcome:
-        """Read a row's visible picture, unless that was done, and write its file; a bad picture is skipped.
+    def annotate(self, records: list[Record]) -> list[Outcome]:
+        """Read the visible picture that some rows share, and write a file for each row that has none yet.
 
-        `UserError` for what concerns all rows: a broken model, a full disk.
+        A bad picture is skipped. `UserError` for what concerns all rows: a broken model, a full disk.
         """
-        target = segments_path(self.out, record.id)
+        record, targets = records[0], [segments_path(self.out, one.id) for one in records]
         try:
             key = fingerprint(self.key, _content(Path(self.folder, record.visible)), record.crop)
-            known = read_note(target, key)
-            if known is not None:
-                return Outcome(record.id, "kept", *known)
-            picture = read_visible(record, self.folder)
-            check_size(picture.shape[1::-1], record.visible)
+            notes = [read_note(target, key) for target in targets]
+            known = next((target for target, note in zip(targets, notes, strict=True) if note), None)
+            if known is None:
+                picture = read_visible(record, self.folder)
+                check_size(picture.shape[1::-1], record.visible)
         except UserError as error:
-            target.unlink(missing_ok=True)  # of an earlier state of the picture, which can no longer be read
-            return Outcome(record.id, "skipped", reason=str(error))
+            for target in targets:  # of an earlier state of the picture, which can no longer be read
+                target.unlink(missing_ok=True)
+            return [Outcome(one.id, "skipped", reason=str(error)) for one in records]
+        content = self._file(picture, key) if known is None else known.read_bytes()
+        for target, note in zip(targets, notes, strict=True):
+            if note is None:
+                with atomic_path(target) as temporary:
+                    temporary.write_bytes(content)
+        said = next(note for note in map(read_note, targets, [key] * len(targets)) if note)
+        return [Outcome(one.id, "kept" if note else "done", *said) for one, note in zip(records, notes, strict=True)]
+
+    def _file(self, picture: np.ndarray, key: str) -> bytes:
+        """A picture's segment map with its notes, as a PNG."""
         caption, masks, drawn = self.look(picture)
-        _write(target, drawn, {"fingerprint": key, "masks": str(masks), "caption": caption})
-        return Outcome(record.id, "done", caption, masks)
+        return encoded(drawn, {"fingerprint": key, "masks": str(masks), "caption": caption})
 
     def look(self, picture: np.ndarray) -> tuple[str, int, np.ndarray]:
         """Caption, number of masks, and map uint8 (h, w, 3) of a picture uint8 (H, W, 3), as the pipeline sees them.
@@ -139,9 +150,9 @@ def begin(annotator: Annotator, free) -> None:
     _mine = replace(annotator, device=free.get())
 
 
-def work(records: list[Record]) -> list[Outcome]:
-    """A worker process's next few pictures."""
-    return [_mine.annotate(record) for record in records]
+def work(pictures: list[list[Record]]) -> list[Outcome]:
+    """A worker process's next few pictures, each as the rows that share it."""
+    return [outcome for records in pictures for outcome in _mine.annotate(records)]
 
 
 def segments_path(out: str | Path, id: str) -> Path:
@@ -161,12 +172,13 @@ def read_note(path: Path, key: str) -> tuple[str, int] | None:
         return None
 
 
-def _write(path: Path, picture: np.ndarray, notes: dict[str, str]) -> None:
-    text = PngImagePlugin.PngInfo()
+def encoded(picture: np.ndarray, notes: dict[str, str]) -> bytes:
+    """A PNG with notes, made in memory: an encoder that fails on a full disk hides why."""
+    text, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
     for name, value in notes.items():
         text.add_itxt(name, value)
-    with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary, pnginfo=text)
+    Image.fromarray(picture).save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
 
 
 def _content(path: Path) -> str:
