@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from v2ir_lib.errors import UserError
+from v2ir_lib.vlum import captioner as captioner_code
 from v2ir_lib.vlum.captioner import describe, load_captioner, load_captioner_processor
 from v2ir_lib.vlum.segmenter import PIXEL_MEAN, SamWrapper, automatic_masks, build_tiny_sam
 from v2ir_lib.weights import load_model
@@ -24,9 +25,58 @@ def test_nucleus_sampling_repeats_with_its_seed_and_leaves_the_global_state_alon
     expected = torch.rand(1)
     torch.manual_seed(11)
     args = (pipeline.captioner, pipeline.captioner_processor, [photograph])
-    found = [describe(*args, max_tokens=12, nucleus_seed=seed) for seed in (0, 0, 1, 2, 3)]
+    found = [describe(*args, max_tokens=12, nucleus=0.9, seed=seed)[0] for seed in (0, 0, 1, 2, 3)]
     assert torch.equal(torch.rand(1), expected)
-    assert found[0] == found[1] and len({words[0] for words in found}) > 1
+    assert found[0] == found[1] and len(set(found)) > 1
+
+
+def test_a_sampled_caption_does_not_depend_on_neighbours_or_order(pipeline, photograph):
+    args, options = (pipeline.captioner, pipeline.captioner_processor), dict(max_tokens=12, nucleus=0.9, seed=5)
+    pictures = [photograph, 255 - photograph, photograph[:, :20]]
+    alone = [describe(*args, [picture], **options)[0] for picture in pictures]
+    assert describe(*args, pictures, **options) == alone
+    assert describe(*args, pictures[::-1], **options) == alone[::-1]
+    assert len(set(alone)) > 1
+
+
+def test_pictures_of_one_seed_draw_their_own_numbers(pipeline, photograph, monkeypatch):
+    """Two pictures that the network cannot tell apart are still sampled apart, and one picture twice alike."""
+    model, processor = pipeline.captioner, pipeline.captioner_processor
+    true_generate = model.generate
+    blind = lambda pixel_values, **options: true_generate(pixel_values=0 * pixel_values, **options)  # noqa: E731
+    monkeypatch.setattr(model, "generate", blind)
+    pictures = [photograph, 255 - photograph, photograph[::-1], photograph]
+    found = describe(model, processor, pictures, max_tokens=12, nucleus=1.0, seed=0)
+    assert len(set(found[:3])) == 3 and found[0] == found[3]
+
+
+def test_the_nucleus_and_the_length_are_what_they_are_called(pipeline, photograph, monkeypatch):
+    """A nucleus of almost nothing holds the likeliest word alone, as greedy search does; one of 1 holds them all."""
+    args = (pipeline.captioner, pipeline.captioner_processor, [photograph])
+    lengths = []
+    true_generate = pipeline.captioner.generate
+
+    def generate(**options):
+        tokens = true_generate(**options)
+        lengths.append(tokens.shape[-1] - 1)  # the start is given
+        return tokens
+
+    monkeypatch.setattr(pipeline.captioner, "generate", generate)
+    for seed in range(12):
+        describe(*args, max_tokens=20, nucleus=1.0, seed=seed)
+    assert min(lengths) >= 5 and max(lengths) == 20 and len(set(lengths)) > 2
+    describe(*args, max_tokens=3, nucleus=1.0)
+    assert lengths[-1] <= 3
+    monkeypatch.setattr(captioner_code, "MIN_TOKENS", 0)
+    greedy = describe(*args, max_tokens=20, beams=1)
+    assert [describe(*args, max_tokens=20, nucleus=1e-6, seed=seed) for seed in (3, 4)] == [greedy, greedy]
+    assert len({describe(*args, max_tokens=20, nucleus=1.0, seed=seed)[0] for seed in range(8)}) > 4
+
+
+@pytest.mark.parametrize("nucleus", [0.0, -0.1, 1.5])
+def test_a_nucleus_is_a_probability(pipeline, photograph, nucleus):
+    with pytest.raises(ValueError, match="nucleus"):
+        describe(pipeline.captioner, pipeline.captioner_processor, [photograph], nucleus=nucleus)
 
 
 def test_captioner_folder(pipeline, pipeline_folder, photograph, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from v2ir_lib.vlum import segments
 
@@ -90,3 +91,62 @@ def test_true_masks_draw_the_same_way(masks):
 def test_unknown_rendering(masks):
     with pytest.raises(ValueError, match="choose one of"):
         segments.render(masks, "heatmap")
+
+
+# --- why `union`, the released code's map, throws the layout away ---------------------------------------------------
+
+
+def cover(seed: int) -> np.ndarray:
+    """Masks that leave no pixel out, as SAM's mostly do: 4 to 9 cells of a random mosaic, in any order. (N, 48, 64)"""
+    rng = np.random.default_rng(seed)
+    places = rng.uniform(0, (48, 64), (rng.integers(4, 10), 2))
+    y, x = np.mgrid[:48, :64]
+    nearest = ((y[..., None] - places[:, 0]) ** 2 + (x[..., None] - places[:, 1]) ** 2).argmin(axis=-1)
+    return nearest == rng.permutation(len(places))[:, None, None]
+
+
+def neighbours(labels: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs of regions that touch along a side of some pixel."""
+    beside = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
+    return {
+        (int(a), int(b)) for one, other in beside for a, b in zip(one.ravel(), other.ravel(), strict=True) if a != b
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_union_of_masks_that_cover_the_picture_is_one_white_sheet(seed):
+    masks = cover(seed)
+    assert len(masks) >= 4 and masks.any(axis=0).all()
+    assert (segments.union(masks) == 255).all()
+    assert np.array_equal(segments.union(masks), segments.union(cover(seed + 100))), "two layouts, one map"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_regions_tell_every_pair_of_neighbours_apart(seed):
+    """Away from the darker lines each region has one colour, and no two that touch have the same or nearly so."""
+    masks = cover(seed)
+    labels, picture = segments.label_map(masks), segments.regions(masks)
+    inside = ~segments.boundaries(labels)
+    colours = {}
+    for region in np.unique(labels):
+        found = np.unique(picture[inside & (labels == region)], axis=0)
+        assert len(found) == 1
+        colours[int(region)] = found[0].astype(int)
+    pairs = neighbours(labels)
+    assert len(pairs) >= 3
+    assert min(np.abs(colours[a] - colours[b]).max() for a, b in pairs) >= 40
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_edges_keep_the_boundaries_and_with_them_the_regions(seed):
+    """White exactly where a region meets its right or lower neighbour; what the lines enclose are the regions again."""
+    masks = cover(seed)
+    labels, drawn = segments.label_map(masks), segments.edges(masks)[..., 0] == 255
+    expected = np.zeros_like(drawn)
+    for y, x in np.ndindex(labels.shape):
+        right, below = labels[y, min(x + 1, 63)], labels[min(y + 1, 47), x]
+        expected[y, x] = labels[y, x] != right or labels[y, x] != below
+    assert np.array_equal(drawn, expected) and drawn.any()
+    enclosed, count = ndimage.label(~drawn)
+    assert all(len(np.unique(labels[enclosed == piece])) == 1 for piece in range(1, count + 1))
+    assert len({int(labels[enclosed == piece][0]) for piece in range(1, count + 1)}) == len(masks)

@@ -56,9 +56,16 @@ def annotate(
             jobs = [pool.submit(_fill, visible, profile, models, name, share, device) for share in shares]
             for job in tqdm(jobs, desc=f"annotating {name}, {workers} processes", delay=2, leave=False):
                 job.result()
-    captions = _captions(visible, profile, models["captioner"], name, (0, 1), True, device)
+    words = captions(visible, profile, models["captioner"], name=name, device=device)
     segments = _segments(visible, profile, models["segmenter"], name, (0, 1), True, device)
-    return Annotations([str(caption) for caption in captions["captions"]], segments["segments"])
+    return Annotations(words, segments["segments"])
+
+
+def captions(
+    visible: np.ndarray, profile: Profile, folder, *, name: str = "pictures", device: str = "cpu"
+) -> list[str]:
+    """The captions alone, by the captioner in `folder`, from the same cache."""
+    return [str(one) for one in _captions(visible, profile, folder, name, (0, 1), True, device)["captions"]]
 
 
 def _fill(visible, profile: Profile, models: dict, name: str, share: tuple[int, int], device: str) -> None:
