@@ -75,8 +75,8 @@ def random_components(seed: int = 0) -> dict:
     ids = dict(bos_token_id=2, eos_token_id=3, sep_token_id=3, pad_token_id=0)
     vision = small | dict(image_size=48, patch_size=16, initializer_range=0.02)
     segmenter = SamWrapper(
-        image_size=48, widths=(8, 8, 16, 16), blocks=1, prompt_dim=16, decoder_mlp_dim=16, decoder_heads=2, iou_hidden_dim=8, mask_in_chans=4, points_per_side=3,
-        pred_iou_thresh=-9.0, stability_score_thresh=0.0,
+        image_size=48, widths=(8, 8, 16, 16), blocks=1, prompt_dim=16, decoder_mlp_dim=16, decoder_heads=2,
+        iou_hidden_dim=8, mask_in_chans=4, points_per_side=3, pred_iou_thresh=-9.0, stability_score_thresh=0.0,
     )  # fmt: skip
     return dict(
         vae=vae,

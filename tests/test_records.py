@@ -43,7 +43,7 @@ def test_dataset_and_id_stand_for_paths(tmp_path):
         "road/x", "road/s1", "road/visible/x.jpg", "road/infrared/x.png", split="test", dataset="road"
     )
     (tmp_path / "m.csv").write_text("dataset,id\nroad,y\n")
-    with pytest.raises(UserError, match="names y, but .* has no such picture"):
+    with pytest.raises(UserError, match=r"names y, but .* has no such picture"):
         read_manifest(tmp_path / "m.csv")
 
 

@@ -76,7 +76,8 @@ def read_manifest(path: str | Path) -> list[Record]:
     path = Path(path)
     if not path.is_file():
         raise UserError(
-            f"no manifest at {path}: give the path of a CSV or Parquet file with the columns id, group, visible, infrared"
+            f"no manifest at {path}: give the path of a CSV or Parquet file with the columns id, group, visible, "
+            "infrared"
         )
     rows, columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     if not {"visible", "infrared"} & columns and {"dataset", "id"} <= columns:
