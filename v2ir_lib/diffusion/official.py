@@ -74,8 +74,8 @@ def convert_official(
     averaged: the moving average of the UNet, as the released `infer.py` uses, or the weights it was the average of.
     given: local folders or files for "tokenizer", "captioner" and "segmenter", which a checkpoint does not hold. The
     tokenizer is otherwise the profile's; without a captioner `translate` needs a prompt, without a segmenter it stops.
-    Raises `UserError`, one line, for a file that is not such a checkpoint; nothing is written then. Tensors are mapped
-    from the file: the most memory that is needed at a time is that of its cache.
+    Raises `UserError`, one line, for a file that is not such a checkpoint; nothing is written then. Tensors are
+    mapped from the file: the most memory that is needed at a time is that of its cache.
     """
     given, output = dict(given or {}), Path(output)
     _check_free(output)
