@@ -8,10 +8,12 @@ from small_runs import small_data, small_phase, small_unet
 from v2ir_lib.diffusion.lora import add_lora, base_hash
 from v2ir_lib.diffusion.noising import min_snr_weights
 from v2ir_lib.errors import UserError
+from v2ir_lib.plm.average import Average
 from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import checkpoints
 from v2ir_lib.plm.draws import Batch, draw_batch
-from v2ir_lib.plm.train import Average, Loss, make_optimiser, train, trained_weights
+from v2ir_lib.plm.loss import Loss
+from v2ir_lib.plm.train import make_optimiser, train, trained_weights
 
 NULL_TEXT = torch.zeros(1, 7, 32)
 

@@ -7,6 +7,8 @@ number is all there is to know about the data's position and the random state.
 """
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -25,12 +27,29 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, torch.Tensor], f
     path = Path(folder) / f"{step:08d}"
     with atomic_path(path) as temporary:
         temporary.mkdir()
-        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary / TENSORS)
+        _write({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary / TENSORS)
         facts = {**facts, "step": step, "sha256": sha256(temporary / TENSORS)}
         (temporary / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
+
+
+def _write(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """safetensors tells of a full disk by an error of its own: here it is an `OSError` again, like any file's."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed while it saved has left."""
+    for leftover in Path(folder).glob(f".{'[0-9]' * 8}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -49,6 +68,20 @@ def load_newest(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
             pass
         print(f"checkpoint {path} is damaged; going back to the one before it")
     return None
+
+
+def check_same_kind(facts: dict, expected: dict, folder: Path) -> None:
+    """`UserError` for a checkpoint of another phase or profile, with the shapes of what both UNets read."""
+
+    def kind(of: dict) -> str:
+        shape = " × ".join(map(str, of.get("input", ["?"])))
+        return f"{of.get('phase')} of profile {of.get('profile')}, whose UNet reads {shape}"
+
+    if kind(facts) != kind(expected):
+        raise UserError(
+            f"{folder} holds a run of {kind(facts)}, not of {kind(expected)}; "
+            "choose another folder, or remove it to start anew"
+        )
 
 
 def check_resumable(facts: dict, expected: dict, folder: Path) -> None:
