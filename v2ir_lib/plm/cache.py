@@ -7,6 +7,7 @@ several at once. Each file is written under a temporary name and renamed.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,6 +88,6 @@ def _read(path: Path, count: int) -> dict[str, np.ndarray] | None:
         return None
     except Exception:  # a truncated archive raises one of half a dozen types; all mean: compute it again
         os.replace(path, path.with_suffix(".damaged"))
-        print(f"{path} is damaged: kept as .damaged, and computed again")
+        print(f"{path} is damaged: kept as .damaged, and computed again", file=sys.stderr)
         return None
     return arrays if all(len(array) == count for array in arrays.values()) else None

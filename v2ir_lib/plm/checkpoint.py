@@ -7,9 +7,8 @@ number is all there is to know about the data's position and the random state.
 """
 
 import json
-import os
-import re
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -27,23 +26,12 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, torch.Tensor], f
     path = Path(folder) / f"{step:08d}"
     with atomic_path(path) as temporary:
         temporary.mkdir()
-        _write({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary / TENSORS)
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary / TENSORS)
         facts = {**facts, "step": step, "sha256": sha256(temporary / TENSORS)}
         (temporary / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path
-
-
-def _write(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """safetensors tells of a full disk by an error of its own: here it is an `OSError` again, like any file's."""
-    try:
-        save_file(tensors, path)
-    except SafetensorError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def sweep(folder: Path) -> None:
@@ -66,7 +54,7 @@ def load_newest(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
                 return load_file(path / TENSORS), facts
         except (OSError, ValueError, KeyError, SafetensorError):
             pass
-        print(f"checkpoint {path} is damaged; going back to the one before it")
+        print(f"checkpoint {path} is damaged; going back to the one before it", file=sys.stderr)
     return None
 
 
