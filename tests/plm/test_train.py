@@ -108,6 +108,17 @@ def test_dropped_conditions_are_zero_latents_and_the_null_text():
     assert gone == [[True, False, False], [True, True, True], [False, True, False], [False, False, True]]
 
 
+def test_the_paper_s_dropout_is_one_setting_away():
+    """At u = 1/4 its four cases are all there is, and none has exactly one condition missing."""
+    from dataclasses import replace
+
+    phase = replace(small_phase("phase2", batch_size=64, dropout_scheme="paper"), dropout=0.25)
+    batch = draw_batch(small_data(phase), phase, seed=0, step=0)
+    given = Loss(phase, 0.7, NULL_TEXT).dropped(batch)
+    gone = torch.stack([(part == 0).flatten(1).all(1) for part in (given.text, given.visible, given.segments)])
+    assert sorted(gone.sum(0).unique().tolist()) == [2, 3]
+
+
 def test_one_step_lowers_the_loss_of_the_same_batch(tmp_path):
     phase = small_phase("phase2")
     data, unet, loss = small_data(phase), small_unet(12), Loss(phase, 0.7, NULL_TEXT)
