@@ -76,9 +76,8 @@ class LiveData:
     def text_models(self):
         from v2ir_lib.diffusion.components import load_text_encoder, load_tokenizer
 
-        return load_tokenizer(self.encoders.models["tokenizer"]), load_text_encoder(
-            self.encoders.models["text_encoder"]
-        )
+        models = self.encoders.models
+        return load_tokenizer(models["tokenizer"]), load_text_encoder(models["text_encoder"])
 
     def encode(self, pictures: list[np.ndarray], scenes, crops) -> torch.Tensor:
         """Moments of one crop of each picture, float32 (B, 8, h, w), through half precision as the cache keeps them."""
@@ -130,7 +129,7 @@ def images_per_second(data, phase: Phase, encoders: Encoders, parts: dict, steps
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument(
-        "--steps", type=int, default=3, help="of the loops that compute; the cached one runs 10 times as many"
+        "--steps", type=int, default=3, help="of the naive loops; the cached one runs ten times as many"
     )
     parser.add_argument("--scenes", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=TINY.phase2.batch_size)

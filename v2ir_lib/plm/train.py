@@ -156,5 +156,7 @@ def train(
     if progress.step >= settings.steps:
         average.copy_to(weights)
     accelerator.wait_for_everyone()
-    accelerator.unwrap_model(model, keep_fp32_wrapper=False).eval()
+    for wrapper in ("forward", "_original_forward"):  # of mixed precision; accelerate's own way takes off too much
+        vars(unet).pop(wrapper, None)
+    unet.eval()
     return progress
