@@ -131,10 +131,10 @@ def test_a_manifest_of_pictures_of_several_sizes(tmp_path, capsys, manifest, mon
     code, record, _ = train(capsys, "phase2", tmp_path / "csv", *options)
     assert code == 0 and record["scenes"] == 4, "three rows of split train, and one without"
     assert (tmp_path / "csv/model_index.json").is_file()
-    reads = []
-    monkeypatch.setattr(sources.reading, "read_visible", lambda *a: reads.append(a))
-    parquet = manifest.with_suffix(".parquet")
-    code, again, _ = train(capsys, "phase2", tmp_path / "parquet", "--model", "random", "--manifest", parquet)
+    reads, parquet = [], manifest.with_suffix(".parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(sources.reading, "read_visible", lambda *a: reads.append(a))
+        code, again, _ = train(capsys, "phase2", tmp_path / "parquet", "--model", "random", "--manifest", parquet)
     assert code == 0 and not reads, "all of it was in the cache"
     assert again["loss"] == record["loss"]
     code, alone, _ = train(capsys, "phase1", tmp_path / "ir", "--manifest", manifest)

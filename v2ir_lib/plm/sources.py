@@ -84,7 +84,9 @@ class ManifestScenes:
         return inspect.getsource(reading), [(self.hashes(kind, i), self.records[i].crop) for i in rows]
 
     def hashes(self, kind: str, row: int) -> str:
-        """SHA-256 of one row's file, read once; `UserError` where it is missing."""
+        """SHA-256 of one row's file, read once, or "" where it has none; `UserError` where the file is missing."""
+        if not getattr(self.records[row], kind):
+            return ""
         path = str(Path(self.folder, getattr(self.records[row], kind)))
         if path not in self._hashes:
             try:
