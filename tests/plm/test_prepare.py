@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import random_components
 
+from v2ir_lib.diffusion.images import resize
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm import annotate as annotation
 from v2ir_lib.plm import prepare
@@ -152,7 +153,7 @@ def test_annotations_are_made_once_and_in_order(monkeypatch, tmp_path, scenes):
         folder.mkdir()
         (folder / "config.json").write_text("{}")
     notes = annotation.annotate(scenes.visible, SMALL, models)
-    assert notes.captions == [f"mean {picture.mean():.3f}" for picture in scenes.visible]
+    assert notes.captions == [f"mean {resize(picture, 16, 16).mean():.3f}" for picture in scenes.visible]
     assert notes.segments.shape == (5, 16, 16, 3)
     assert annotation.annotate(scenes.visible, SMALL, models).captions == notes.captions and len(calls) == 1
     (models["captioner"] / "config.json").write_text("{ }")  # another model
