@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -48,15 +49,24 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         if temporary.is_dir() and path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in _EXPLAINED:
-            raise UserError(f"cannot write {path}: {_EXPLAINED[error.errno]}") from error
+    except Exception as error:
+        number = _errno(error)
+        if number in _EXPLAINED:
+            raise UserError(f"cannot write {path}: {_EXPLAINED[number]}") from error
         raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _errno(error: Exception) -> int | None:
+    """The operating system's number of an error; safetensors and tokenizers have it in an exception of their own."""
+    if isinstance(error, OSError):
+        return error.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return int(told[1]) if told else None
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:

@@ -30,7 +30,9 @@ class PhaseSettings:
     learning_rate: float
     warmup_steps: int = 50
     ema_decay: float = 0.999
+    accumulation: int = 1  # parts in which a process takes its share of the batch: less memory, the same gradient
     dropout: float = 0.05  # u of the released code's seven bins; 0.02 there, which undertrains short runs
+    dropout_scheme: str = "released"  # or "paper", see `diffusion.conditions`
     lora_rank: int = 0  # > 0: only LoRA matrices train (phase 1)
     snr_gamma: float | None = None  # min-SNR weights (Hang et al. 2023, §3.4); None: Eq. 1 as it stands
     first_rate: float = 1.0  # learning rate of the first convolution, whose new channels begin at zero, over the rest's

@@ -59,7 +59,34 @@ def test_dropout_frequencies():
     assert abs(masks.all(0).float().mean() - u) < 0.002
 
 
-@pytest.mark.parametrize("u", [-0.01, 0.15])
-def test_dropout_refuses_bins_that_do_not_fit(u):
+def test_the_papers_dropout_leaves_nothing_or_one_condition():
+    """Its text: from fully unconditioned to having only one conditioning."""
+    u = 0.02
+    dropped = dropout_bins((torch.arange(5) + 0.5) * u, u, "paper")
+    lost = ["".join(c for c, name in zip("TVS", dropped, strict=True) if dropped[name][k]) for k in range(5)]
+    assert lost == ["TVS", "VS", "TS", "TV", ""]
+
+
+def test_the_papers_dropout_frequencies():
+    u, count = 0.02, 200_000
+    dropped = dropout_bins(torch.rand(count, generator=torch.Generator().manual_seed(1)), u, "paper")
+    masks = torch.stack(list(dropped.values()))
+    missing = masks.sum(0)
+    for number, share in ((0, 1 - 4 * u), (1, 0), (2, 3 * u), (3, u)):
+        assert abs((missing == number).float().mean() - share) <= 0.003 * (share > 0)
+    for share in masks.float().mean(1):  # each condition: three cases of four
+        assert abs(share - 3 * u) < 0.003
+    for name in dropped:  # each is the only one left in 2% of the samples
+        alone = (missing == 2) & ~dropped[name]
+        assert abs(alone.float().mean() - u) < 0.002
+
+
+@pytest.mark.parametrize("u, scheme", [(-0.01, "released"), (0.15, "released"), (0.26, "paper")])
+def test_dropout_refuses_bins_that_do_not_fit(u, scheme):
     with pytest.raises(ValueError, match="u must lie"):
-        dropout_bins(torch.rand(3), u)
+        dropout_bins(torch.rand(3), u, scheme)
+
+
+def test_dropout_refuses_an_unknown_scheme():
+    with pytest.raises(ValueError, match="unknown dropout scheme 'ours': choose one of released, paper"):
+        dropout_bins(torch.rand(3), 0.02, "ours")

@@ -36,7 +36,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, damage, cap
     else:
         facts.write_text("{")
     assert load_newest(tmp_path)[1]["step"] == 5
-    assert damage == "no json" or "damaged" in capsys.readouterr().out
+    assert damage == "no json" or "damaged" in capsys.readouterr().err
 
 
 def test_dying_while_writing_leaves_the_last_one(tmp_path, monkeypatch):

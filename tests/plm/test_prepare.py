@@ -8,12 +8,14 @@ import pytest
 import torch
 from conftest import random_components
 
+from v2ir_lib.diffusion.images import resize
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm import annotate as annotation
 from v2ir_lib.plm import prepare
 from v2ir_lib.plm.dataset import crops_of, looks_of
 from v2ir_lib.plm.phases import PHASES, get_phase
-from v2ir_lib.plm.prepare import Encoders, condition_latents, exposure_seed, infrared_moments, load_data
+from v2ir_lib.plm.prepare import Encoders, condition_latents, infrared_moments, load_data
+from v2ir_lib.plm.sources import exposure_seed
 from v2ir_lib.profiles import FULL, TINY
 from v2ir_lib.world.cameras import STYLE_CAMERA, TRAIN_CAMERAS
 
@@ -144,14 +146,14 @@ def test_annotations_are_made_once_and_in_order(monkeypatch, tmp_path, scenes):
     monkeypatch.setattr(annotation, "describe", describe)
     monkeypatch.setattr(annotation, "load_captioner", lambda *_: None)
     monkeypatch.setattr(annotation, "load_captioner_processor", lambda *_: None)
-    monkeypatch.setattr(annotation, "load_model", lambda *_: None)
+    monkeypatch.setattr(annotation, "load_segmenter", lambda *_: torch.nn.Identity())
     monkeypatch.setattr(annotation, "automatic_masks", lambda _, picture: picture[None, ..., 0] > 127)
     models = {part: tmp_path / part for part in ("captioner", "segmenter")}
     for folder in models.values():
         folder.mkdir()
         (folder / "config.json").write_text("{}")
     notes = annotation.annotate(scenes.visible, SMALL, models)
-    assert notes.captions == [f"mean {picture.mean():.3f}" for picture in scenes.visible]
+    assert notes.captions == [f"mean {resize(picture, 16, 16).mean():.3f}" for picture in scenes.visible]
     assert notes.segments.shape == (5, 16, 16, 3)
     assert annotation.annotate(scenes.visible, SMALL, models).captions == notes.captions and len(calls) == 1
     (models["captioner"] / "config.json").write_text("{ }")  # another model

@@ -8,10 +8,12 @@ from small_runs import small_data, small_phase, small_unet
 from v2ir_lib.diffusion.lora import add_lora, base_hash
 from v2ir_lib.diffusion.noising import min_snr_weights
 from v2ir_lib.errors import UserError
+from v2ir_lib.plm.average import Average
 from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import checkpoints
 from v2ir_lib.plm.draws import Batch, draw_batch
-from v2ir_lib.plm.train import Average, Loss, make_optimiser, train, trained_weights
+from v2ir_lib.plm.loss import Loss
+from v2ir_lib.plm.train import make_optimiser, train, trained_weights
 
 NULL_TEXT = torch.zeros(1, 7, 32)
 
@@ -104,6 +106,17 @@ def test_dropped_conditions_are_zero_latents_and_the_null_text():
     x, _, text = unet.asked
     gone = [[bool((part[i] == 0).all()) for part in (text, x[:, 4:8], x[:, 8:])] for i in range(4)]
     assert gone == [[True, False, False], [True, True, True], [False, True, False], [False, False, True]]
+
+
+def test_the_paper_s_dropout_is_one_setting_away():
+    """At u = 1/4 its four cases are all there is, and none has exactly one condition missing."""
+    from dataclasses import replace
+
+    phase = replace(small_phase("phase2", batch_size=64, dropout_scheme="paper"), dropout=0.25)
+    batch = draw_batch(small_data(phase), phase, seed=0, step=0)
+    given = Loss(phase, 0.7, NULL_TEXT).dropped(batch)
+    gone = torch.stack([(part == 0).flatten(1).all(1) for part in (given.text, given.visible, given.segments)])
+    assert sorted(gone.sum(0).unique().tolist()) == [2, 3]
 
 
 def test_one_step_lowers_the_loss_of_the_same_batch(tmp_path):

@@ -15,12 +15,14 @@ from v2ir_lib import __version__
 from v2ir_lib.cli.data import data
 from v2ir_lib.cli.options import AsJson
 from v2ir_lib.errors import UserError
+from v2ir_lib.plm.command import train
 
 # rich's frames around help and errors would make one clear line several
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 world = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(world, name="world", help="The simulated world that the embedded data comes from.")
 app.add_typer(data, name="data", help="Assembling a data set: import, audit, split, shard.")
+app.add_typer(train, name="train", help="The three phases of the Progressive Learning Module (paper §3.3).")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

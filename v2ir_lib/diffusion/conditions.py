@@ -55,8 +55,15 @@ class Conditions:
         return Conditions(*(torch.cat([getattr(p, name) for p in parts]) for name in ("text", "visible", "segments")))
 
 
-# Seven equal bins of one uniform number, in this order, as released. In all 7 u of the samples lose something, and each
-# condition is dropped in four bins of them. The paper's text says 2% (u = 0.02) for each case.
+# Equal bins of one uniform number: what is lost in each.
+#
+# "released": seven bins, in the order of the released code. In all 7 u of the samples lose something, and each
+# condition is dropped in four bins of them.
+#
+# "paper" (§3.4): "certain conditionings are randomly set to none […], with 2% of examples varying from fully
+# unconditioned to having only one conditioning". Read as it stands: four cases, nothing given or one condition alone,
+# 2% each (u = 0.02). Then no sample has exactly two conditions, though Eq. 2 asks the network for eps(V, S, ∅): with
+# text missing alone it is never trained. The released bins train it, and they are what the authors ran: our default.
 DROPOUT_BINS = (
     ("text",),
     ("text", "visible"),
@@ -66,17 +73,25 @@ DROPOUT_BINS = (
     ("visible",),
     ("segments",),
 )
+DROPOUT_SCHEMES = {
+    "released": DROPOUT_BINS,
+    "paper": (("text", "visible", "segments"), ("visible", "segments"), ("text", "segments"), ("text", "visible")),
+}
 
 
-def dropout_bins(r: torch.Tensor, u: float) -> dict[str, torch.Tensor]:
+def dropout_bins(r: torch.Tensor, u: float, scheme: str = "released") -> dict[str, torch.Tensor]:
     """Which samples lose which condition: r uniform in [0, 1) (B,) → masks (B,) for `Conditions.drop`.
 
-    Bin k is [k·u, (k + 1)·u); beyond the seventh nothing is dropped. u in [0, 1/7].
+    Bin k is [k·u, (k + 1)·u); beyond the last nothing is dropped. Raises `ValueError` for a scheme not in
+    `DROPOUT_SCHEMES`, and for a u whose bins do not fit: it lies in [0, 1/7], in [0, 1/4] for "paper".
     """
-    if not 0 <= u <= 1 / 7:
-        raise ValueError(f"u must lie in [0, 1/7], not {u}")
-    bins = [(r >= k * u) & (r < (k + 1) * u) for k in range(len(DROPOUT_BINS))]
+    if scheme not in DROPOUT_SCHEMES:
+        raise ValueError(f"unknown dropout scheme {scheme!r}: choose one of {', '.join(DROPOUT_SCHEMES)}")
+    lost = DROPOUT_SCHEMES[scheme]
+    if not 0 <= u <= 1 / len(lost):
+        raise ValueError(f"u must lie in [0, 1/{len(lost)}], not {u}")
+    bins = [(r >= k * u) & (r < (k + 1) * u) for k in range(len(lost))]
     return {
-        name: torch.stack([hit for hit, dropped in zip(bins, DROPOUT_BINS, strict=True) if name in dropped]).any(0)
+        name: torch.stack([hit for hit, dropped in zip(bins, lost, strict=True) if name in dropped]).any(0)
         for name in ("text", "visible", "segments")
     }

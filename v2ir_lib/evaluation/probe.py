@@ -135,7 +135,7 @@ def measure(train: Questions, test: Questions, seed: int) -> dict:
 
 def load_questions(pack, encoders: Encoders) -> Questions:
     """A pack's scenes, by the shipped encoders; latents, captions and embeddings come from the cache where they are."""
-    said = captions(pack.visible, encoders.profile, encoders.models["captioner"], name=pack.name)
+    said = captions(pack.visible, encoders.profile, encoders.models, name=pack.name)
     answers = [answers_of(spec) for spec in pack.specs]
     return Questions(
         answers={name: np.array([one[name] for one in answers]) for name in answers[0]},

@@ -7,6 +7,7 @@ several at once. Each file is written under a temporary name and renamed.
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def cached(
 
     `made_from(chunk)` gives all that decides the result, for `fingerprint`; `compute(chunk)` the arrays, whose first
     dimension is the chunk's. With `share=(k, n)` only every n-th chunk from the k-th is done, so that n processes can
-    fill one cache; with `read=False` nothing is returned. A damaged file is computed again.
+    fill one cache; with `read=False` nothing is returned. A damaged file is named and computed again.
     """
     folder = cache_dir() / "plm" / kind
     mine = list(chunks(count, size))[share[0] :: share[1]]
@@ -87,5 +88,6 @@ def _read(path: Path, count: int) -> dict[str, np.ndarray] | None:
         return None
     except Exception:  # a truncated archive raises one of half a dozen types; all mean: compute it again
         os.replace(path, path.with_suffix(".damaged"))
+        print(f"{path} is damaged: kept as .damaged, and computed again", file=sys.stderr)
         return None
     return arrays if all(len(array) == count for array in arrays.values()) else None

@@ -8,6 +8,7 @@ number is all there is to know about the data's position and the random state.
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -33,6 +34,12 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, torch.Tensor], f
     return path
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a process that was killed while it saved has left."""
+    for leftover in Path(folder).glob(f".{'[0-9]' * 8}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The complete checkpoints below `folder`, oldest first."""
     return sorted(path for path in Path(folder).glob("[0-9]" * 8) if (path / FACTS).is_file())
@@ -47,8 +54,22 @@ def load_newest(folder: Path) -> tuple[dict[str, torch.Tensor], dict] | None:
                 return load_file(path / TENSORS), facts
         except (OSError, ValueError, KeyError, SafetensorError):
             pass
-        print(f"checkpoint {path} is damaged; going back to the one before it")
+        print(f"checkpoint {path} is damaged; going back to the one before it", file=sys.stderr)
     return None
+
+
+def check_same_kind(facts: dict, expected: dict, folder: Path) -> None:
+    """`UserError` for a checkpoint of another phase or profile, with the shapes of what both UNets read."""
+
+    def kind(of: dict) -> str:
+        shape = " × ".join(map(str, of.get("input", ["?"])))
+        return f"{of.get('phase')} of profile {of.get('profile')}, whose UNet reads {shape}"
+
+    if kind(facts) != kind(expected):
+        raise UserError(
+            f"{folder} holds a run of {kind(facts)}, not of {kind(expected)}; "
+            "choose another folder, or remove it to start anew"
+        )
 
 
 def check_resumable(facts: dict, expected: dict, folder: Path) -> None:

@@ -20,12 +20,13 @@ class Phase:
     """
 
     name: str
+    profile: str  # the name of the profile whose settings it has
     pack: str  # of v2ir_lib.world.packs
     cameras: tuple[str, ...]
     trains: Literal["lora", "all"]
     prompt: str
     conditions: tuple[str, ...]
-    dropout: float  # width u of each of the seven bins in which conditions go missing
+    dropout: float  # width u of each bin in which conditions go missing, see `diffusion.conditions`
     crops: int  # cached crops of each picture, one of which is drawn for a sample
     looks: int  # cached infrared pictures of each crop, each by another of the cameras; one is drawn
     prediction: str  # what the network answers, see `diffusion.noising`
@@ -52,11 +53,11 @@ def get_phase(name: str, profile: Profile) -> Phase:
     pairs = {"trains": "all", "prompt": profile.prompt, "conditions": ("visible", "segments")}
     if name == "phase1":  # what does "infrared" mean? No pairs needed, and no condition but the prompt, never dropped
         alone = {"trains": "lora", "prompt": profile.phase1_prompt, "conditions": (), "dropout": 0.0}
-        return Phase(name, "infrared", tuple(TRAIN_CAMERAS), **alone, crops=1, looks=4, **both)
+        return Phase(name, profile.name, "infrared", tuple(TRAIN_CAMERAS), **alone, crops=1, looks=4, **both)
     if name == "phase2":  # from visible to infrared, in any camera's look
         pairs["dropout"] = settings.dropout
-        return Phase(name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=4, looks=3, **both)
+        return Phase(name, profile.name, "pairs", tuple(TRAIN_CAMERAS), **pairs, crops=4, looks=3, **both)
     if name == "phase3":  # one camera's style, from few pairs
         pairs["dropout"] = settings.dropout
-        return Phase(name, "style", (STYLE_CAMERA,), **pairs, crops=4, looks=1, **both)
+        return Phase(name, profile.name, "style", (STYLE_CAMERA,), **pairs, crops=4, looks=1, **both)
     raise UserError(f"unknown phase {name!r}: choose one of {', '.join(PHASES)}")

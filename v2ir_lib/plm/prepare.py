@@ -1,13 +1,12 @@
-"""From a pack of the world to `PhaseData`: captions, segment maps and latent moments, each computed once and cached.
+"""From scenes to `PhaseData`: captions, segment maps and latent moments, each computed once and cached.
 
 The released code reads captions and maps and encodes pictures anew for every sample of every step. None of it depends
 on the step, so here all of it is done before the first one.
 """
 
-import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,9 @@ from v2ir_lib.plm.annotate import Annotations, annotate
 from v2ir_lib.plm.cache import cached, weights_fingerprint
 from v2ir_lib.plm.dataset import Crop, PhaseData, crops_of, looks_of
 from v2ir_lib.plm.phases import Phase
+from v2ir_lib.plm.sources import Scenes, as_scenes, content
 from v2ir_lib.profiles import Profile
 from v2ir_lib.vlum.prompts import make_prompt
-from v2ir_lib.world import cameras as camera_models
-from v2ir_lib.world.cameras import CAMERAS, expose
 
 
 def stand_ins(models: Path) -> dict[str, Path]:
@@ -66,8 +64,8 @@ class Encoders:
         parts = [prompts[start : start + 32] for start in range(0, len(prompts), 32)]
         return torch.cat([encode_text(tokenizer, encoder, part).cpu() for part in tqdm(parts, desc="prompts", delay=2)])
 
-    def annotate(self, visible: np.ndarray, name: str) -> Annotations:
-        """Captions and segment maps of visible pictures, uint8 (N, H, W, 3)."""
+    def annotate(self, visible: Sequence[np.ndarray], name: str) -> Annotations:
+        """Captions and segment maps of visible pictures, N of uint8 (H, W, 3)."""
         return annotate(visible, self.profile, self.models, name=name, workers=self.workers, device=self.device)
 
     @property
@@ -79,8 +77,8 @@ class Encoders:
         """The windows of a scene at this profile's sizes."""
         return crops_of(scene, count, self.profile.train_resize, self.profile.image_size)
 
-    def crop_moments(self, pictures: np.ndarray, scenes: slice, count: int) -> np.ndarray:
-        """Moments of each scene's crops: uint8 (B, S, S[, 3]) → float16 (B, K, 8, h, w)."""
+    def crop_moments(self, pictures: Sequence[np.ndarray], scenes: slice, count: int) -> np.ndarray:
+        """Moments of each scene's crops: B of uint8 (H, W[, 3]) → float16 (B, K, 8, h, w)."""
         numbers = range(scenes.start, scenes.stop)
         crops = [
             crop.of(np.asarray(picture))
@@ -99,42 +97,38 @@ class Encoders:
         return torch.cat(parts).clamp(-60000, 60000).numpy().astype(np.float16)
 
 
-def exposure_seed(pack: str, scene: int) -> int:
-    """The camera noise of a scene: the same for every run, another for every scene of every pack."""
-    return int.from_bytes(blake2b(f"{pack}/{scene}".encode(), digest_size=4).digest(), "big") >> 1
-
-
 def infrared_pictures(pack, scenes: slice | list[int], camera: str) -> np.ndarray:
-    """What a camera makes of scenes, uint8 (B, 96, 96)."""
-    scenes = range(len(pack))[scenes] if isinstance(scenes, slice) else scenes
-    return np.stack([expose(pack.radiance[i], CAMERAS[camera], exposure_seed(pack.name, i)) for i in scenes])
+    """What a camera makes of scenes, uint8 (B, H, W)."""
+    source = as_scenes(pack)
+    scenes = range(len(source))[scenes] if isinstance(scenes, slice) else scenes
+    return np.stack([source.infrared(i, camera) for i in scenes])
 
 
-def infrared_moments(pack, phase: Phase, encoders: Encoders) -> np.ndarray:
+def infrared_moments(source: Scenes, phase: Phase, encoders: Encoders) -> np.ndarray:
     """Moments of every scene's crops in the looks that are kept of each, float16 (N, K, L, 8, h, w)."""
-    code = inspect.getsource(camera_models)  # a camera that works otherwise makes other pictures
+    scenes = as_scenes(source)
 
     def made_from(chunk: slice) -> tuple:
         looks = phase.cameras, phase.crops, phase.looks
-        return encoders.key, looks, code, pack.name, chunk.start, np.asarray(pack.radiance[chunk])
+        return encoders.key, looks, *scenes.infrared_content(chunk)
 
     def compute(chunk: slice) -> dict[str, np.ndarray]:
         pictures = []
         for scene in range(chunk.start, chunk.stop):
-            seen = cache(lambda camera, scene=scene: infrared_pictures(pack, [scene], camera)[0])
+            seen = cache(lambda camera, scene=scene: scenes.infrared(scene, camera))
             for number, crop in enumerate(encoders.crops(scene, phase.crops)):
                 pictures += [crop.of(seen(c)) for c in looks_of(scene, number, phase.cameras, phase.looks)]
         found = encoders.moments(np.stack(pictures))
         return {"moments": found.reshape(chunk.stop - chunk.start, phase.crops, phase.looks, *found.shape[1:])}
 
-    return cached(f"moments-{phase.name}-{pack.name}", len(pack), made_from, compute)["moments"]
+    return cached(f"moments-{phase.name}-{scenes.name}", len(scenes), made_from, compute)["moments"]
 
 
-def condition_latents(pictures: np.ndarray, name: str, phase: Phase, encoders: Encoders) -> np.ndarray:
-    """Posterior modes of visible pictures or segment maps, uint8 (N, S, S, 3) → float16 (N, K, 4, h, w)."""
+def condition_latents(pictures, name: str, phase: Phase, encoders: Encoders) -> np.ndarray:
+    """Posterior modes of visible pictures or segment maps, N of uint8 (H, W, 3) → float16 (N, K, 4, h, w)."""
 
     def made_from(chunk: slice) -> tuple:
-        return encoders.key, phase.crops, chunk.start, np.asarray(pictures[chunk])
+        return encoders.key, phase.crops, chunk.start, content(pictures, chunk)
 
     def compute(chunk: slice) -> dict[str, np.ndarray]:
         found = torch.from_numpy(encoders.crop_moments(pictures[chunk], chunk, phase.crops)).float()
@@ -144,13 +138,14 @@ def condition_latents(pictures: np.ndarray, name: str, phase: Phase, encoders: E
     return cached(f"modes-{name}", len(pictures), made_from, compute)["modes"]
 
 
-def load_data(pack, phase: Phase, encoders: Encoders) -> PhaseData:
-    """All that a phase learns from, out of the cache where it is there."""
+def load_data(source: Scenes, phase: Phase, encoders: Encoders) -> PhaseData:
+    """All that a phase learns from, out of the cache where it is there. `source`: a pack, or `sources.Scenes`."""
+    scenes = as_scenes(source)
     visible = segments = None
     prompts = [phase.prompt]
     if phase.conditions:
-        notes = encoders.annotate(pack.visible, pack.name)
+        notes = encoders.annotate(scenes.visible, scenes.name)
         prompts = [make_prompt(caption, phase.prompt) for caption in notes.captions]
-        visible = condition_latents(pack.visible, f"{pack.name}-visible", phase, encoders)
-        segments = condition_latents(notes.segments, f"{pack.name}-segments", phase, encoders)
-    return PhaseData(infrared_moments(pack, phase, encoders), visible, segments, encoders.text(prompts))
+        visible = condition_latents(scenes.visible, f"{scenes.name}-visible", phase, encoders)
+        segments = condition_latents(notes.segments, f"{scenes.name}-segments", phase, encoders)
+    return PhaseData(infrared_moments(scenes, phase, encoders), visible, segments, encoders.text(prompts))

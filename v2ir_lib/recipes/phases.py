@@ -24,9 +24,11 @@ from v2ir_lib.evaluation.provenance import provenance
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.plm.cache import CHUNK
 from v2ir_lib.plm.imagine import imagine
+from v2ir_lib.plm.loss import Loss
 from v2ir_lib.plm.phases import Phase, get_phase
 from v2ir_lib.plm.prepare import Encoders, infrared_pictures, load_data, stand_ins
-from v2ir_lib.plm.train import Loss, Progress, train
+from v2ir_lib.plm.state import Progress
+from v2ir_lib.plm.train import train
 from v2ir_lib.profiles import TINY
 from v2ir_lib.recipes.stage import Run, save_half, seed_everything
 from v2ir_lib.world.cameras import CAMERAS, STYLE_CAMERA, TRAIN_CAMERAS
