@@ -87,7 +87,13 @@ def test_the_lock_satisfies_the_ranges():
 
 
 def test_what_the_library_imports_is_declared():
-    names = {"cv2": "opencv-python-headless", "faiss": "faiss-cpu", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
+    names = {
+        "cv2": "opencv-python-headless",
+        "faiss": "faiss-cpu",
+        "PIL": "pillow",
+        "skimage": "scikit-image",
+        "yaml": "pyyaml",
+    }
     extras = PYPROJECT["project"]["optional-dependencies"]
     everything = [*PYPROJECT["project"]["dependencies"], *extras["notebooks"], *extras["dev"]]
     declared = {canonicalize_name(Requirement(text).name) for text in everything}

@@ -6,8 +6,8 @@ import os
 import pytest
 import torch
 from compvis import SMALL, small_models
-from conftest import random_components, random_tokenizer
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from random_models import random_components, random_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 

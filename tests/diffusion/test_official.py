@@ -6,7 +6,7 @@ import compvis
 import pytest
 import torch
 from compvis import SMALL, compvis_state, lightning, small_models
-from conftest import random_components, random_tokenizer
+from random_models import random_components, random_tokenizer
 from safetensors.torch import save_file
 
 from v2ir_lib.cli import main

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import random_components
+from random_models import random_components
 
 from v2ir_lib.diffusion.images import resize
 from v2ir_lib.errors import UserError

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import random_components
 from PIL import Image
+from random_models import random_components
 
 from v2ir_lib import profiles
 from v2ir_lib.cli import main

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import random_components
+from random_models import random_components
 
 from v2ir_lib.profiles import TINY
 from v2ir_lib.weights import folder_hash

@@ -3,7 +3,7 @@
 import warnings
 
 import pytest
-from conftest import random_tokenizer
+from random_models import random_tokenizer
 
 from v2ir_lib.diffusion.components import encode_text
 from v2ir_lib.profiles import TINY
