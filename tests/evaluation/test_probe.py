@@ -165,13 +165,13 @@ def test_a_packs_questions_are_read_by_the_encoders_it_is_given(pipeline, pipeli
     monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
     asked = []
     monkeypatch.setattr(
-        probe, "captions", lambda visible, profile, folder, name: asked.append((folder, name)) or ["words"] * 16
+        probe, "captions", lambda visible, profile, models, name: asked.append((models, name)) or ["words"] * 16
     )
     models = {part: pipeline_folder / part for part in ("text_encoder", "tokenizer", "captioner")}
     models["autoencoder"] = pipeline_folder / "vae"
     pack, encoders = Pack(), Encoders(replace(TINY, image_size=48), models)
     found = probe.load_questions(pack, encoders)
-    assert asked == [(models["captioner"], "noise")]
+    assert asked == [(models, "noise")]
     assert found.answers["time"].tolist() == ["day", "night"] * 8
     images = torch.from_numpy(pack.visible).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.no_grad():
