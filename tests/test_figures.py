@@ -1,5 +1,9 @@
 """Figures: what a grid shows where, and on which scale; lines that each have an axis of their own."""
 
+import os
+import subprocess
+import sys
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -42,3 +46,18 @@ def test_each_line_has_its_own_x_values_and_dots_are_not_joined():
     assert long.get_xdata().tolist() == [1, 10, 100] and long.get_linestyle() == "-"
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "linear")
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("step", "loss")
+
+
+def test_a_backend_that_switches_on_interactive_mode_keeps_it_after_the_first_figure(tmp_path):
+    # As Jupyter's does when it is loaded; without the mode it shows no figure at the end of a cell.
+    (tmp_path / "like_jupyter.py").write_text(
+        "import matplotlib\nfrom matplotlib.backends.backend_agg import FigureCanvasAgg as FigureCanvas\n"
+        "matplotlib.interactive(True)\n"
+    )
+    code = (
+        "import matplotlib, numpy\nfrom v2ir_lib.figures import picture_grid, use_style\nuse_style()\n"
+        "picture_grid([[numpy.zeros((2, 2))]])\nassert matplotlib.is_interactive()"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "MPLBACKEND": "module://like_jupyter", "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

@@ -30,7 +30,12 @@ STYLE = {
 
 
 def use_style() -> None:
-    """Make matplotlib draw in the project's style from now on."""
+    """Make matplotlib draw in the project's style from now on.
+
+    The backend is loaded here. Loaded by the first figure instead, inside `rc_context`, Jupyter's would switch on
+    interactive mode only for that figure, and every later one would be drawn and never shown.
+    """
+    plt.switch_backend(plt.get_backend())
     plt.rcParams.update(STYLE)
 
 
