@@ -104,7 +104,7 @@ TINY = Profile(
         window=16,
         window_share=0.6,
     ),
-    phase3=PhaseSettings(steps=500, batch_size=16, learning_rate=4e-4, ema_decay=0.99),
+    phase3=PhaseSettings(steps=900, batch_size=16, learning_rate=2e-4, ema_decay=0.99),
     guidance=Guidance(s_text=1.5, s_visible=1.5, s_segments=1.5, steps=20),
     segmenter_type="tiny",
     points_per_side=8,
