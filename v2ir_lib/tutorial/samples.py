@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from v2ir_lib.diffusion.images import read_image
+from v2ir_lib.diffusion.images import read_image, resize
+from v2ir_lib.diffusion.latents import condition_from_moments
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root
 from v2ir_lib.plm.dataset import PhaseData
 from v2ir_lib.plm.prepare import Encoders
 from v2ir_lib.records import read_manifest
+from v2ir_lib.vlum.prompts import make_prompt
+from v2ir_lib.vlum.segments import masks_of_labels, regions
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ def read_samples(count: int | None = None, cameras: tuple[str, ...] = ()) -> Sam
     return Samples([row.group for row in scenes], [row.caption for row in scenes], visible, infrared)
 
 
+def read_regions(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """The true regions of these scenes: numbers of their objects, 0 for none, and classes; both (N, 192, 192)."""
+    folder = repo_root() / "data_samples"
+    return tuple(
+        np.stack([np.asarray(Image.open(folder / kind / f"{group}_00.png")) for group in samples.groups])
+        for kind in ("instances", "classes")
+    )
+
+
 def target_data(looks: list[np.ndarray], encoders: Encoders, text: torch.Tensor) -> PhaseData:
     """What a phase without conditions learns from: N scenes in L looks, each uint8 (N, H, W) or (N, H, W, 3), encoded.
 
@@ -54,3 +66,31 @@ def target_data(looks: list[np.ndarray], encoders: Encoders, text: torch.Tensor)
     """
     found = np.stack([encoders.moments(pictures) for pictures in looks], axis=1)  # (N, L, 8, h, w)
     return PhaseData(found[:, None], None, None, text)
+
+
+def true_regions(samples: Samples) -> np.ndarray:
+    """The scenes' true regions, drawn as SAM's masks are: one for each thing, one for each class around; uint8 (N, 192,
+    192, 3). They cost nothing, where SAM takes seconds a picture."""
+    folder = repo_root() / "data_samples"
+
+    def labels(kind: str, group: str) -> np.ndarray:
+        return np.asarray(Image.open(folder / kind / f"{group}_00.png")).astype(np.int64)
+
+    every = [labels("instances", group) * 1000 + labels("classes", group) + 1 for group in samples.groups]
+    return np.stack([regions(masks_of_labels(one)) for one in every])
+
+
+def pair_data(samples: Samples, looks: list[np.ndarray], segments: np.ndarray, encoders: Encoders) -> PhaseData:
+    """What a phase with conditions learns from: N scenes, whole pictures, in L looks, each uint8 (N, H, W).
+
+    segments: drawn maps, uint8 (N, H, W, 3). The prompts are the profile's, around the samples' true captions.
+    """
+    size = encoders.profile.image_size
+
+    def modes(pictures: np.ndarray) -> np.ndarray:
+        found = encoders.moments(np.stack([resize(picture, size, size) for picture in pictures]))
+        return condition_from_moments(torch.from_numpy(found).float()).numpy().astype(np.float16)[:, None]
+
+    text = encoders.text([make_prompt(caption, encoders.profile.prompt) for caption in samples.captions])
+    targets = target_data(looks, encoders, text)
+    return PhaseData(targets.infrared, modes(samples.visible), modes(segments), text)
