@@ -59,3 +59,11 @@ def test_shapes_that_would_broadcast_are_refused(truth):
         psnr(truth[:1], truth)
     with pytest.raises(ValueError, match="larger than 11"):
         ssim(truth[:, :10], truth[:, :10])
+
+
+def test_ssim_of_many_pictures_is_that_of_each():
+    rng = np.random.default_rng(3)
+    truth = rng.integers(0, 256, (35, 24, 20)).astype(np.uint8)
+    pictures = np.clip(truth + rng.integers(-40, 40, truth.shape), 0, 255).astype(np.uint8)
+    alone = np.concatenate([ssim(pictures[i : i + 1], truth[i : i + 1]) for i in range(len(truth))])
+    np.testing.assert_allclose(ssim(pictures, truth), alone, rtol=1e-9)
