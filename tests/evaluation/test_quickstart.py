@@ -116,7 +116,7 @@ def test_photographs_that_may_be_shown_are_drawn(tmp_path, monkeypatch):
     photographs.draw_photographs(tmp_path / "in", tmp_path, tmp_path / "sheet.jpg")
     with Image.open(tmp_path / "sheet.jpg") as sheet:
         assert sheet.format == "JPEG" and sheet.width > 500
-    assert photographs._middle(np.zeros((40, 100, 3))).shape == (40, 60, 3)
-    assert photographs._middle(np.zeros((90, 60, 3))).shape == (40, 60, 3)
+    assert photographs._middle(np.zeros((40, 100, 3))).shape == (40, 40, 3)
+    assert photographs._middle(np.zeros((90, 60, 3))).shape == (60, 60, 3)
     with pytest.raises(UserError, match="no pictures in"):
         photographs.draw_photographs(tmp_path / "cache", tmp_path, tmp_path / "sheet.jpg")

@@ -102,16 +102,16 @@ def draw_photographs(folder: Path, model: Path, figure: Path, seed: int = 0) -> 
         photograph = _middle(read_image(folder / name))
         answer = _middle(np.asarray(Image.open(out / f"{Path(name).stem}.png").convert("L")))
         for column, picture in zip(columns.values(), (photograph, answer, 255 - grey([photograph])[0]), strict=True):
-            column.append(resize(picture, 160, 240))
+            column.append(resize(picture, 200, 200))
     save_sheet(figure, columns, caption="Real photographs; the model has seen simulated scenes only.", cell=1.8)
 
 
 def _middle(picture: np.ndarray) -> np.ndarray:
-    """The largest part of 3 : 2 around the middle."""
+    """The largest square around the middle."""
     height, width = picture.shape[:2]
-    rows, columns = min(height, width * 2 // 3), min(width, height * 3 // 2)
-    top, left = (height - rows) // 2, (width - columns) // 2
-    return np.ascontiguousarray(picture[top : top + rows, left : left + columns])
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return np.ascontiguousarray(picture[top : top + side, left : left + side])
 
 
 def run_command(visible: Path, out: Path, model: Path, seed: int) -> dict:
