@@ -22,7 +22,7 @@ help:
 	@echo "make notebooks   run all notebooks headless, as a learner runs them, into out/notebooks"
 	@echo "make test        lint, unit tests, and all notebooks in 'check' (15 minutes at most, with installation)"
 	@echo "make lint        ruff and the import direction only"
-	@echo "make recipes     train every shipped weight again from nothing (about four hours on two cores; resumable)"
+	@echo "make recipes     train every shipped weight again from nothing (about three hours on two cores; resumable)"
 	@echo "make bench       measure speed"
 	@echo "make lock        write requirements.lock from the ranges in pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean       remove caches and outputs; keeps .venv, weights and rendered scenes"
@@ -93,7 +93,7 @@ test: lint
 	@$(BIN)/v2ir notebooks --profile tiny --budget check --solutions --out out/check
 
 recipes: $(STAMP)
-	@echo "[recipes] every shipped weight, again from nothing: about four hours on two cores. Stop at will: it continues"
+	@echo "[recipes] every shipped weight, again from nothing: about three hours on two cores. Stop at will: it continues"
 	@$(BIN)/python -m v2ir_lib.recipes
 
 bench: $(STAMP)
