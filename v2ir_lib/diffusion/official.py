@@ -28,7 +28,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from v2ir_lib.diffusion.compvis_unpickle import Checkpoint
 from v2ir_lib.diffusion.full import load_captioning, load_part
-from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
+from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline, pipeline_settings
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.errors import UserError
 from v2ir_lib.profiles import Profile
@@ -115,22 +115,6 @@ def convert_official(
     parts = {"unet": unet, "vae": vae, "text_encoder": text_encoder}
     counts = {name: sum(value.numel() for value in part.parameters()) for name, part in parts.items()}
     return Converted(str(output), averaged, counts, captioner is not None, segmenter is not None)
-
-
-def pipeline_settings(profile: Profile) -> dict:
-    """What a pipeline folder says about sizes, words and sampling, of a profile."""
-    guidance = profile.guidance
-    return dict(
-        image_size=profile.image_size,
-        reading_size=profile.reading_size,
-        template=profile.prompt,
-        caption_tokens=profile.caption_tokens,
-        caption_beams=profile.caption_beams,
-        s_text=guidance.s_text,
-        s_visible=guidance.s_visible,
-        s_segments=guidance.s_segments,
-        steps=guidance.steps,
-    )
 
 
 def open_checkpoint(path: str | Path) -> Mapping[str, torch.Tensor]:

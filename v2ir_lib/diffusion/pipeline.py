@@ -17,6 +17,7 @@ from v2ir_lib.diffusion.folders import load_components, save_components
 from v2ir_lib.diffusion.guidance import branches
 from v2ir_lib.diffusion.latents import decode, encode_condition, infrared
 from v2ir_lib.diffusion.sampling import sample
+from v2ir_lib.profiles import Profile
 from v2ir_lib.vlum.captioner import describe
 from v2ir_lib.vlum.prompts import TEMPLATE, fit_prompt, make_prompt
 from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
@@ -240,6 +241,22 @@ class DiffV2IRPipeline(DiffusionPipeline):
         for group in groups.values():
             for start in range(0, len(group), batch_size):
                 yield group[start : start + batch_size]
+
+
+def pipeline_settings(profile: Profile) -> dict:
+    """What a pipeline folder says about sizes, words and sampling, of a profile."""
+    guidance = profile.guidance
+    return dict(
+        image_size=profile.image_size,
+        reading_size=profile.reading_size,
+        template=profile.prompt,
+        caption_tokens=profile.caption_tokens,
+        caption_beams=profile.caption_beams,
+        s_text=guidance.s_text,
+        s_visible=guidance.s_visible,
+        s_segments=guidance.s_segments,
+        steps=guidance.steps,
+    )
 
 
 def _one_each(value, count: int) -> list:

@@ -13,7 +13,7 @@ from diffusers import UNet2DConditionModel
 
 from v2ir_lib.diffusion.folders import ALLOWED, INDEX
 from v2ir_lib.diffusion.lora import merge_lora, save_lora
-from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
+from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline, pipeline_settings
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.plm.start import IN_PIPELINE
@@ -25,20 +25,11 @@ RECORD = "train.json"
 
 def pipeline_of(profile: Profile, parts: dict[str, Path], unet: UNet2DConditionModel) -> DiffV2IRPipeline:
     """A pipeline of frozen parts (see `start.frozen_parts`) around a UNet, with the profile's settings."""
-    guidance = profile.guidance
     return DiffV2IRPipeline(
         **{IN_PIPELINE[part]: ALLOWED[IN_PIPELINE[part]][1](folder) for part, folder in parts.items()},
         unet=unet.to("cpu").eval(),
         scheduler=make_scheduler(profile.prediction),
-        image_size=profile.image_size,
-        reading_size=profile.reading_size,
-        template=profile.prompt,
-        caption_tokens=profile.caption_tokens,
-        caption_beams=profile.caption_beams,
-        s_text=guidance.s_text,
-        s_visible=guidance.s_visible,
-        s_segments=guidance.s_segments,
-        steps=guidance.steps,
+        **pipeline_settings(profile),
     )
 
 

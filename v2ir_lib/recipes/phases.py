@@ -15,7 +15,7 @@ from v2ir_lib.diffusion.components import load_unet
 from v2ir_lib.diffusion.folders import ALLOWED
 from v2ir_lib.diffusion.images import resize
 from v2ir_lib.diffusion.lora import add_lora, base_hash, load_lora, merge_lora, save_lora
-from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
+from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline, pipeline_settings
 from v2ir_lib.diffusion.sampling import make_scheduler
 from v2ir_lib.diffusion.widening import widen
 from v2ir_lib.evaluation.baselines import inverted_grey
@@ -100,20 +100,11 @@ def train_phase3(run: Run) -> None:
 def pipeline_of(models: Path, unet: UNet2DConditionModel) -> DiffV2IRPipeline:
     """A pipeline of the stand-ins in `models` around a UNet, with the tiny profile's settings."""
     parts = {name: ALLOWED[name][1]((models / "diffv2ir" / place).resolve()) for name, place in SHARED.items()}
-    guidance = TINY.guidance
     return DiffV2IRPipeline(
         **parts,
         unet=unet.to("cpu").eval(),
         scheduler=make_scheduler(TINY.prediction),
-        image_size=TINY.image_size,
-        reading_size=TINY.reading_size,
-        template=TINY.prompt,
-        caption_tokens=TINY.caption_tokens,
-        caption_beams=TINY.caption_beams,
-        s_text=guidance.s_text,
-        s_visible=guidance.s_visible,
-        s_segments=guidance.s_segments,
-        steps=guidance.steps,
+        **pipeline_settings(TINY),
     )
 
 
