@@ -174,8 +174,8 @@ def test_the_way_down_is_the_plainest_that_fits(monkeypatch):
 
 def test_each_way_has_its_switches():
     assert [way.switches for way in LADDER[:2]] == [[], ["--mixed-precision bf16"]]
-    assert LADDER[-1].switches == ["--mixed-precision bf16", "--gradient-checkpointing", "--lora-rank 16"]
-    assert Way(adam_bits=8, average=False).switches == ["--adam-bits 8", "--ema-device cpu"]
+    assert LADDER[-1].switches == ["--mixed-precision bf16", "--gradient-checkpointing", "--lora 16"]
+    assert Way(adam_bits=8, average=False).switches == ["--optimizer adamw8bit", "--ema-on-cpu"]
     assert len({tuple(way.switches) for way in LADDER}) == len(LADDER)
 
 

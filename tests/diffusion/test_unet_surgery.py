@@ -5,7 +5,7 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from v2ir_lib.diffusion.components import load_unet
-from v2ir_lib.diffusion.lora import add_lora, base_hash, load_lora, merge_lora, save_lora
+from v2ir_lib.diffusion.lora import add_lora, base_hash, beside_lora, load_lora, merge_lora, save_lora
 from v2ir_lib.diffusion.widening import unet_input, widen
 from v2ir_lib.errors import UserError
 
@@ -109,3 +109,23 @@ def test_lora_round_trip_and_merge(base, batch, tmp_path):
 def test_lora_that_is_not_there(base, tmp_path):
     with pytest.raises(UserError, match="missing"):
         load_lora(base, tmp_path)
+
+
+def test_what_trains_beside_lora_is_kept_with_it(base, batch, tmp_path):
+    z, visible, segments, text = batch
+    twelve = unet_input(z, visible, segments)
+    wide = widen(base)
+    wide.save_pretrained(tmp_path / "base")
+    before = learnt(wide)
+    assert beside_lora(wide) == {}
+    wide.conv_in.requires_grad_(True)
+    with torch.no_grad():
+        wide.conv_in.weight += 0.1
+    assert beside_lora(wide).keys() == {"conv_in.weight", "conv_in.bias"}
+    assert base_hash(wide) != before, "the first convolution is no part of LoRA"
+    again = load_unet(tmp_path / "base")
+    assert base_hash(wide, beside_lora(wide)) == base_hash(again, {"conv_in.weight", "conv_in.bias"})
+    save_lora(wide, tmp_path / "lora")
+    assert torch.equal(run(load_lora(again, tmp_path / "lora"), twelve, text), run(wide, twelve, text))
+    with pytest.raises(UserError, match=r"conv_in.weight is \(8, 4, 3, 3\), not \(8, 12, 3, 3\)"):
+        load_lora(base, tmp_path / "lora")

@@ -13,7 +13,8 @@ from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import checkpoints
 from v2ir_lib.plm.draws import Batch, draw_batch
 from v2ir_lib.plm.loss import Loss
-from v2ir_lib.plm.train import make_optimiser, train, trained_weights
+from v2ir_lib.plm.optimiser import make_optimiser
+from v2ir_lib.plm.train import train, trained_weights
 
 NULL_TEXT = torch.zeros(1, 7, 32)
 
@@ -117,6 +118,30 @@ def test_the_paper_s_dropout_is_one_setting_away():
     given = Loss(phase, 0.7, NULL_TEXT).dropped(batch)
     gone = torch.stack([(part == 0).flatten(1).all(1) for part in (given.text, given.visible, given.segments)])
     assert sorted(gone.sum(0).unique().tolist()) == [2, 3]
+
+
+@pytest.mark.parametrize("name", ["phase1", "phase2"])
+def test_gradient_checkpointing_keeps_less_and_gives_the_same_gradients(name):
+    phase = small_phase(name)
+    batch, found = draw_batch(small_data(phase), phase, seed=0, step=0), []
+    for checkpointing in (False, True):
+        unet = small_unet(phase.in_channels).train()
+        if name == "phase1":
+            torch.manual_seed(1)
+            for matrix in add_lora(unet, rank=2):
+                torch.nn.init.normal_(matrix)  # B is zero at first, and then A has no gradient
+        if checkpointing:
+            unet.enable_gradient_checkpointing()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, kept=kept: (kept.append(x.numel()), x)[1], lambda x: x):
+            loss = Loss(phase, 0.7, NULL_TEXT)(unet, batch)
+        numbers = sum(kept)
+        loss.backward()
+        found.append((numbers, {n: weight.grad for n, weight in trained_weights(unet).items()}))
+    (usual, one), (less, other) = found
+    assert less < 0.7 * usual
+    assert all(float(gradient.abs().max()) > 0 for gradient in one.values())
+    torch.testing.assert_close(other, one)
 
 
 def test_one_step_lowers_the_loss_of_the_same_batch(tmp_path):

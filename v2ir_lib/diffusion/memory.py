@@ -2,7 +2,8 @@
 
     weights      4 bytes a parameter, trained or not
     gradients    4 bytes a trained parameter
-    moments      8 bytes a trained parameter, AdamW's two; 2.03 in 8 bits (one byte each, one float per 256 of them)
+    moments      8 bytes a trained parameter, AdamW's two; 2.03 in 8 bits (one byte each, one float per 256 of them;
+                 the few weights of less than 4096 numbers keep theirs in 32)
     average      4 bytes a trained parameter (EMA)
     copies       2 bytes a parameter under bf16 autocast, which keeps a copy of each weight
     activations  what autograd keeps for the backward pass, counted by `saved`, times the batch; with gradient
@@ -49,13 +50,13 @@ class Way:
 
     @property
     def switches(self) -> list[str]:
-        """What `v2ir train` is told."""
+        """What `v2ir train` is told (`plm.command`)."""
         wanted = {
             "--mixed-precision bf16": self.mixed,
             "--gradient-checkpointing": self.checkpointing,
-            "--adam-bits 8": self.adam_bits == 8,
-            "--ema-device cpu": not self.average,
-            f"--lora-rank {self.lora_rank}": self.lora_rank,
+            "--optimizer adamw8bit": self.adam_bits == 8,
+            "--ema-on-cpu": not self.average,
+            f"--lora {self.lora_rank}": self.lora_rank,
         }
         return [switch for switch, on in wanted.items() if on]
 

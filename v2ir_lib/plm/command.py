@@ -67,6 +67,16 @@ def _command(name: str) -> None:
         gradient_checkpointing: Annotated[
             bool, typer.Option("--gradient-checkpointing", help="Less memory, about a third more time.")
         ] = False,
+        optimizer: Annotated[
+            str, typer.Option(help="adamw, or adamw8bit: moments in 8 bits, by bitsandbytes (installed apart).")
+        ] = "adamw",
+        lora: Annotated[
+            int | None,
+            typer.Option(min=1, help="Rank of LoRA; it alone trains, with the first convolution from phase 2 on."),
+        ] = None,
+        ema_on_cpu: Annotated[
+            bool, typer.Option("--ema-on-cpu", help="Keep the average of the weights out of the GPU's memory.")
+        ] = False,
         log: Annotated[Path | None, typer.Option(help="Folder for TensorBoard.")] = None,
         every: Annotated[int, typer.Option(min=0, help="Steps between sample sheets in the log; 0: none.")] = 0,
         pipeline: Annotated[bool, typer.Option("--pipeline", help="Phase 2 too leaves a whole pipeline.")] = False,

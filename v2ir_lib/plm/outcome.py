@@ -1,7 +1,7 @@
-"""What a finished run leaves in its folder: a UNet, phase 1's LoRA, or a whole pipeline that `v2ir translate` takes.
+"""What a finished run leaves in its folder: a UNet, LoRA's part of it, or a whole pipeline that `v2ir translate` takes.
 
-unet/                       the UNet; after phase 1 the base with LoRA merged into it, ready for phase 2
-lora/                       phase 1: the trained matrices alone
+unet/                       the UNet; after LoRA the base with it merged in, ready for the next phase
+lora/                       phase 1, or --lora: what was trained, alone
 model_index.json, vae/, …   with the UNet a complete pipeline: after phase 3, or where it was asked for
 train.json                  what was trained, and how: written last, so it says that all the rest is there
 """

@@ -47,6 +47,13 @@ def shares(batch_size: int, accumulation: int, process: int = 0, processes: int 
     return [part.tolist() for part in mine.tensor_split(accumulation)]
 
 
+def check_whole(accelerator, what: str) -> None:
+    """`UserError` where each process holds a piece of the weights only (FSDP, DeepSpeed): `what` needs whole ones."""
+    kind = accelerator.distributed_type.value
+    if kind in ("FSDP", "DEEPSPEED"):
+        raise UserError(f"{what} cannot be had with {kind}, which splits them over processes: leave one of them out")
+
+
 def agree(accelerator, loss: torch.Tensor, *wishes: bool) -> tuple[float, *tuple[bool, ...]]:
     """The mean of all processes' losses, and of each wish whether any process has it: all get the same answer."""
     told = torch.stack([loss.float(), *(torch.tensor(float(wish), device=loss.device) for wish in wishes)])

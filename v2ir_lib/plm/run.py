@@ -13,11 +13,12 @@ import torch
 
 from v2ir_lib.diffusion.components import to_device
 from v2ir_lib.diffusion.conditions import DROPOUT_SCHEMES
-from v2ir_lib.diffusion.lora import base_hash
+from v2ir_lib.diffusion.lora import base_hash, beside_lora
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm.cache import fingerprint, weights_fingerprint
 from v2ir_lib.plm.checkpoint import checkpoints
 from v2ir_lib.plm.loss import Loss
+from v2ir_lib.plm.optimiser import ADAMW, check_optimiser
 from v2ir_lib.plm.outcome import RECORD, pipeline_of, write_pipeline, write_record, write_unet
 from v2ir_lib.plm.phases import Phase, get_phase
 from v2ir_lib.plm.prepare import Encoders, load_data
@@ -50,6 +51,9 @@ class Options:
     device: str = "auto"
     mixed_precision: str = "no"
     gradient_checkpointing: bool = False
+    optimizer: str = ADAMW  # see `optimiser.py`
+    lora: int | None = None  # rank; trains LoRA in place of the whole UNet
+    ema_on_cpu: bool = False
     log: Path | None = None
     every: int = 0
     pipeline: bool = False  # leave a whole pipeline after phase 2, too
@@ -68,10 +72,12 @@ def train_phase(name: str, options: Options) -> dict:
     phase, scenes = _configured(name, profile, options)
     _check_folder(out, options.resume)
     device = str(to_device(options.device))
+    check_optimiser(options.optimizer, device)
     parts = frozen_parts(profile, phase, options.model)
     unet = start_unet(profile, phase, parts, options.model, options.seed)
     about = {"data": _data_of(scenes, options)}
-    run = fingerprint(asdict(phase), options.seed, weights_fingerprint(unet), about)
+    unusual = {} if options.optimizer == ADAMW else {"optimizer": options.optimizer}
+    run = fingerprint(asdict(phase), options.seed, weights_fingerprint(unet), about | unusual)
     if (out / RECORD).is_file():
         return _finished(out, run)
 
@@ -80,7 +86,8 @@ def train_phase(name: str, options: Options) -> dict:
     encoders = Encoders(profile, parts, str(accelerator.device), workers=workers)
     with accelerator.main_process_first():  # it fills the cache, the others read it
         data = load_data(scenes, phase, encoders)
-    untouched = base_hash(unet) if phase.trains == "lora" else None
+    beside = beside_lora(unet).keys()
+    untouched = base_hash(unet, beside) if phase.trains == "lora" else None
     if options.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     progress = train(
@@ -92,14 +99,16 @@ def train_phase(name: str, options: Options) -> dict:
         folder=out / "checkpoints",
         device=device,
         mixed_precision=options.mixed_precision,
+        optimizer=options.optimizer,
+        ema_on_cpu=options.ema_on_cpu,
         seconds_between_checkpoints=options.seconds_between_checkpoints,
         log_dir=options.log,
         every=options.every,
         draw=sheet_of(phase, data, encoders, options.seed) if options.log and options.every else None,
         about=about,
     )
-    if untouched is not None and base_hash(unet) != untouched:
-        raise AssertionError("phase 1 changed the base model: only LoRA's matrices may train")
+    if untouched is not None and base_hash(unet, beside) != untouched:
+        raise AssertionError(f"{name} changed the base model: only LoRA and the first convolution may train")
     recent = progress.losses[-100:]
     record = {
         "phase": name,
@@ -118,6 +127,8 @@ def train_phase(name: str, options: Options) -> dict:
         "pipeline": name == "phase3" or options.pipeline,
         "seed": options.seed,
         "run": run,
+        **unusual,
+        **({"lora_rank": phase.settings.lora_rank} if options.lora else {}),
     }
     if accelerator.is_main_process:
         unet.disable_gradient_checkpointing()
@@ -139,6 +150,8 @@ def _configured(name: str, profile: Profile, options: Options) -> tuple[Phase, S
         raise UserError("give a manifest or a pack, not both")
     names = ("steps", "batch_size", "accumulation", "learning_rate", "dropout_scheme")
     chosen = {key: getattr(options, key) for key in names if getattr(options, key) is not None}
+    if options.lora is not None:
+        phase, chosen = replace(phase, trains="lora"), chosen | {"lora_rank": options.lora}
     for key, value in chosen.items():
         if key != "dropout_scheme" and not 0 < value < float("inf"):
             raise UserError(f"{key.replace('_', '-')} must be more than 0, not {value}")

@@ -12,8 +12,8 @@ from diffusers import UNet2DConditionModel
 from v2ir_lib.diffusion.components import load_unet
 from v2ir_lib.diffusion.folders import INDEX, component_folders, load_scheduler
 from v2ir_lib.diffusion.full import find_part
+from v2ir_lib.diffusion.lora import BESIDE, add_lora, load_lora, merge_lora
 from v2ir_lib.diffusion.lora import FILE as LORA
-from v2ir_lib.diffusion.lora import add_lora, load_lora, merge_lora
 from v2ir_lib.diffusion.widening import widen
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root
@@ -53,8 +53,9 @@ def frozen_parts(profile: Profile, phase: Phase, start: str | Path | None = None
 
 
 def start_unet(profile: Profile, phase: Phase, parts: dict[str, Path], start: str | Path | None, seed: int):
-    """The UNet of a start as this phase trains it: with LoRA beside it, or of 12 channels and all asking for gradients.
+    """The UNet of a start as this phase trains it: with LoRA beside it, or all of it asking for gradients.
 
+    From phase 2 on it reads 12 channels, and with LoRA its first convolution trains too.
     `UserError`, with both shapes, where it is another phase's or profile's.
     """
     unet = _load(profile, phase, start, seed)
@@ -71,12 +72,14 @@ def start_unet(profile: Profile, phase: Phase, parts: dict[str, Path], start: st
             f"{name}: the UNet reads text of width {unet.config.cross_attention_dim}, but profile {profile.name}'s "
             f"text encoder gives {text}: it belongs to another profile"
         )
-    if phase.trains == "lora":
-        with torch.random.fork_rng(devices=[]):  # the first matrices of LoRA are random
-            torch.manual_seed(keyed_generator(seed, phase.name, "lora").initial_seed())
-            add_lora(unet, phase.settings.lora_rank)
-        return unet
-    return (widen(unet, asked) if has < asked else unet).requires_grad_(True)
+    unet = widen(unet, asked) if has < asked else unet
+    if phase.trains == "all":
+        return unet.requires_grad_(True)
+    with torch.random.fork_rng(devices=[]):  # the first matrices of LoRA are random
+        torch.manual_seed(keyed_generator(seed, phase.name, "lora").initial_seed())
+        add_lora(unet, phase.settings.lora_rank)
+    unet.conv_in.requires_grad_(bool(phase.conditions))  # its channels for them may be new, and then zero
+    return unet
 
 
 def _load(profile: Profile, phase: Phase, start: str | Path | None, seed: int) -> UNet2DConditionModel:
@@ -99,6 +102,8 @@ def _load(profile: Profile, phase: Phase, start: str | Path | None, seed: int) -
     for place in (folder, folder / "unet"):
         if (place / "config.json").is_file():
             return load_unet(place)
+    if (folder / BESIDE).is_file():
+        raise UserError(f"{folder} fits only the UNet that it was trained beside: give the folder of that run")
     if (folder / LORA).is_file():
         return merge_lora(load_lora(load_unet(find_part(profile, "unet")), folder))
     raise UserError(f"{folder} is no start: give the folder of a UNet, a pipeline, phase 1's LoRA, or an earlier run")

@@ -1,6 +1,7 @@
 """All that the next step of a run depends on, and how it is put into a checkpoint and back.
 
-Weights, their average, AdamW's two moments, the step; every draw is keyed by the step. Files: `checkpoint.py`.
+Weights, their average, AdamW's two moments (`optimiser.py`), the step; every draw is keyed by the step.
+Files: `checkpoint.py`.
 """
 
 from dataclasses import dataclass, field
@@ -10,8 +11,7 @@ import torch
 
 from v2ir_lib.plm.average import Average
 from v2ir_lib.plm.checkpoint import check_resumable, check_same_kind, check_shapes, load_newest, save_checkpoint, sweep
-
-MOMENTS = ("exp_avg", "exp_avg_sq")
+from v2ir_lib.plm.optimiser import ADAMW, KEPT, kept, put_back
 
 
 @dataclass
@@ -42,9 +42,8 @@ class State:
         for name, weight in self.weights.items():
             tensors[f"weights/{name}"] = whole(weight)
             tensors[f"average/{name}"] = whole(self.average.values[name])
-            for moment in MOMENTS:
-                if weight in self.optimiser.state:
-                    tensors[f"{moment}/{name}"] = whole(self.optimiser.state[weight][moment])
+            for kind, tensor in kept(self.optimiser, weight).items():
+                tensors[f"{kind}/{name}"] = whole(tensor)
         facts = {**self.identity, "seconds": progress.seconds, "losses": progress.losses}
         if self.scaler is not None:
             facts["scaler"] = self.scaler.state_dict()
@@ -63,13 +62,16 @@ class State:
         tensors, facts = found
         check_same_kind(facts, self.identity, self.folder)
         check_shapes(tensors, {f"weights/{name}": weight for name, weight in self.weights.items()}, self.folder)
-        check_resumable(facts, self.identity, self.folder)
+        usual = {"optimizer": ADAMW}  # a run with any other says so
+        check_resumable(usual | facts, usual | self.identity, self.folder)
+        states = {}
         for name, weight in self.weights.items():
             weight.copy_(like(tensors[f"weights/{name}"], weight))
             self.average.values[name].copy_(like(tensors[f"average/{name}"], weight))
-            if f"exp_avg/{name}" in tensors:
-                moments = {m: torch.empty_like(weight).copy_(like(tensors[f"{m}/{name}"], weight)) for m in MOMENTS}
-                self.optimiser.state[weight] = {"step": torch.tensor(float(facts["step"]))} | moments
+            saved = {kind: tensors[f"{kind}/{name}"] for kind in KEPT if f"{kind}/{name}" in tensors}
+            if saved:
+                states[weight] = {kind: like(tensor, weight) for kind, tensor in saved.items()}
+        put_back(self.optimiser, states, facts["step"])
         if self.scaler is not None and "scaler" in facts:
             self.scaler.load_state_dict(facts["scaler"])
         progress.step, progress.seconds, progress.losses = facts["step"], facts["seconds"], facts["losses"]

@@ -25,29 +25,17 @@ from v2ir_lib.plm.draws import draw_batch
 from v2ir_lib.plm.interruption import deferred_interruption
 from v2ir_lib.plm.log import Log
 from v2ir_lib.plm.loss import Loss
+from v2ir_lib.plm.optimiser import ADAMW, check_optimiser, make_optimiser
 from v2ir_lib.plm.phases import Phase
-from v2ir_lib.plm.processes import agree, make_accelerator, shares
+from v2ir_lib.plm.processes import agree, check_whole, make_accelerator, shares
 from v2ir_lib.plm.state import Progress, State
-from v2ir_lib.profiles import PhaseSettings
 
 CLIP_NORM = 1.0
-WEIGHT_DECAY = 0.01
 
 
 def trained_weights(unet: UNet2DConditionModel) -> dict[str, torch.nn.Parameter]:
     """The parameters that this phase changes, by name: those that ask for a gradient."""
     return {name: parameter for name, parameter in unet.named_parameters() if parameter.requires_grad}
-
-
-def make_optimiser(weights: dict[str, torch.nn.Parameter], settings: PhaseSettings) -> torch.optim.AdamW:
-    """AdamW in one or two groups: the first convolution learns `first_rate` times as fast as all the rest.
-
-    Its new channels begin at zero, and as cameras differ in polarity, their gradients hardly agree between steps.
-    """
-    first = [weight for name, weight in weights.items() if name.startswith("conv_in.")]
-    rest = [weight for name, weight in weights.items() if not name.startswith("conv_in.")]
-    groups = [(rest, settings.learning_rate), (first, settings.learning_rate * settings.first_rate)]
-    return torch.optim.AdamW([{"params": some, "lr": lr} for some, lr in groups if some], weight_decay=WEIGHT_DECAY)
 
 
 def train(
@@ -60,6 +48,8 @@ def train(
     folder: Path,
     device: str = "cpu",
     mixed_precision: str = "no",
+    optimizer: str = ADAMW,
+    ema_on_cpu: bool = False,
     until: int | None = None,
     seconds_between_checkpoints: float = 120.0,
     log_dir: str | Path | None = None,
@@ -72,15 +62,19 @@ def train(
 
     Its parameters that ask for a gradient are trained, all others stay as they are. Checkpoints go to `folder`; a run
     that was stopped goes on from the newest, and on a CPU ends in the bytes of an uninterrupted one. `until` stops
-    earlier, after a checkpoint, with the weights not averaged. mixed_precision: "no", "bf16" or "fp16". With `log_dir`
-    TensorBoard's files go there, and every `every` steps the sheet that `draw` makes with the averaged weights. `about`
-    names what else tells this run from others (its data), for its checkpoints.
+    earlier, after a checkpoint, with the weights not averaged. mixed_precision: "no", "bf16" or "fp16"; optimizer: one
+    of `OPTIMISERS`; `ema_on_cpu` keeps the average out of a GPU's memory. With `log_dir` TensorBoard's files go there,
+    and every `every` steps the sheet that `draw` makes with the averaged weights. `about` names what else tells this
+    run from others (its data), for its checkpoints.
 
-    Raises `UserError` for a folder of another run, and for a loss that is not a number (the last checkpoint stays as it
-    is). Ctrl-C and SIGTERM save, then raise `KeyboardInterrupt`.
+    Raises `UserError` for a folder of another run, for an optimiser that cannot be had, and for a loss that is not a
+    number (the last checkpoint stays as it is). Ctrl-C and SIGTERM save, then raise `KeyboardInterrupt`.
     """
     settings = phase.settings
     accelerator = make_accelerator(device, mixed_precision)
+    if optimizer != ADAMW or ema_on_cpu:
+        check_whole(accelerator, "8-bit moments, or an average on the CPU,")
+    check_optimiser(optimizer, accelerator.device)
     processes = accelerator.num_processes
     mine = shares(settings.batch_size, settings.accumulation, accelerator.process_index, processes)
     identity = {
@@ -93,14 +87,15 @@ def train(
         "settings": asdict(settings),
         "began_with": weights_fingerprint(unet),
         **(about or {}),
+        **({} if optimizer == ADAMW else {"optimizer": optimizer}),
     }
 
-    optimiser = make_optimiser(trained_weights(unet.train()), settings)
+    optimiser = make_optimiser(trained_weights(unet.train()), settings, optimizer)
     rates = [group["lr"] for group in optimiser.param_groups]
     model, optimiser = accelerator.prepare(unet, optimiser)  # on its device, in its precision, in step with the others
     unet = accelerator.unwrap_model(model)
     weights = trained_weights(unet)
-    average = Average(weights, settings.ema_decay)
+    average = Average(weights, settings.ema_decay, "cpu" if ema_on_cpu else None)
     state = State(
         Path(folder), identity, weights, average, optimiser, accelerator.scaler, writes=accelerator.is_main_process
     )
