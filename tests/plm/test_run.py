@@ -12,10 +12,11 @@ from random_models import random_components
 
 from v2ir_lib import profiles
 from v2ir_lib.cli import main
+from v2ir_lib.errors import UserError
 from v2ir_lib.plm import sources
 from v2ir_lib.plm.sources import manifest_scenes
 from v2ir_lib.profiles import TINY, Sources
-from v2ir_lib.records import Record, write_manifest
+from v2ir_lib.records import Record, read_manifest, write_manifest
 from v2ir_lib.weights import folder_hash, read_json
 from v2ir_lib.world import packs
 
@@ -152,6 +153,19 @@ def test_pairs_of_a_manifest_belong_together(manifest):
         assert visible.shape == size
         assert np.array_equal(scenes.infrared(number), np.asarray(Image.open(manifest.parent / f"i{number}.png")))
     assert scenes.visible.content(slice(0, 1)) != scenes.visible.content(slice(1, 2))
+
+
+def test_one_dataset_of_a_manifest(manifest, tmp_path):
+    rows = [replace(row, dataset="b" if number % 2 else "a") for number, row in enumerate(read_manifest(manifest))]
+    write_manifest(rows, tmp_path / "two.csv")
+    chosen = manifest_scenes(tmp_path / "two.csv", dataset="b")
+    assert [record.id for record in chosen.records] == ["1", "3"]
+    assert chosen.fingerprint() != manifest_scenes(manifest).fingerprint()
+    assert chosen.name != manifest_scenes(tmp_path / "two.csv").name, "they do not share cached files"
+    with pytest.raises(UserError, match="no dataset 'c': choose one of a, b"):
+        manifest_scenes(tmp_path / "two.csv", dataset="c")
+    with pytest.raises(UserError, match="dataset a, has no row with both pictures and the split 'test'"):
+        manifest_scenes(tmp_path / "two.csv", "test", dataset="a")
 
 
 def test_a_changed_picture_is_another_run(manifest):
