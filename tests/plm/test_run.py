@@ -155,17 +155,18 @@ def test_pairs_of_a_manifest_belong_together(manifest):
     assert scenes.visible.content(slice(0, 1)) != scenes.visible.content(slice(1, 2))
 
 
-def test_one_dataset_of_a_manifest(manifest, tmp_path):
+def test_one_dataset_of_a_manifest(manifest):
+    two = manifest.parent / "two.csv"
     rows = [replace(row, dataset="b" if number % 2 else "a") for number, row in enumerate(read_manifest(manifest))]
-    write_manifest(rows, tmp_path / "two.csv")
-    chosen = manifest_scenes(tmp_path / "two.csv", dataset="b")
+    write_manifest(two, rows)
+    chosen = manifest_scenes(two, dataset="b")
     assert [record.id for record in chosen.records] == ["1", "3"]
     assert chosen.fingerprint() != manifest_scenes(manifest).fingerprint()
-    assert chosen.name != manifest_scenes(tmp_path / "two.csv").name, "they do not share cached files"
+    assert chosen.name != manifest_scenes(two).name, "they do not share cached files"
     with pytest.raises(UserError, match="no dataset 'c': choose one of a, b"):
-        manifest_scenes(tmp_path / "two.csv", dataset="c")
+        manifest_scenes(two, dataset="c")
     with pytest.raises(UserError, match="dataset a, has no row with both pictures and the split 'test'"):
-        manifest_scenes(tmp_path / "two.csv", "test", dataset="a")
+        manifest_scenes(two, "test", dataset="a")
 
 
 def test_a_changed_picture_is_another_run(manifest):
