@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from v2ir_lib import __version__
 from v2ir_lib.cli.ablate import ablate
 from v2ir_lib.cli.data import data
+from v2ir_lib.cli.evaluation import evaluate
 from v2ir_lib.cli.options import AsJson
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm.command import train
@@ -43,6 +44,7 @@ app.add_typer(world, name="world", help="The simulated world that the embedded d
 app.add_typer(data, name="data", help="Assembling a data set: import, audit, split, shard.")
 app.add_typer(train, name="train", help="The three phases of the Progressive Learning Module (paper §3.3).")
 app.add_typer(ablate, name="ablate", help="The ablations: Tables 1, 3 and 4 at our size (paper §5.3).")
+app.command()(evaluate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
