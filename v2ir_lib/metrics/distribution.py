@@ -56,11 +56,10 @@ def kernel_distance(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Kernel:
         raise ValueError(f"KID needs two arrays of one shape (N, D), got {tuple(a.shape)} and {tuple(b.shape)}")
     enough_for("KID", KID_LEAST, len(a))
     within, across, other = poly_kernel(a, a), poly_kernel(a, b), poly_kernel(b, b)
-    # a half's three sums are bilinear forms of who is in it, (HALVES, N), so no kernel is computed twice
+    # a half's three sums are bilinear forms of who is in it, (HALVES, N): no kernel is computed twice
     rng, half = np.random.default_rng(seed), len(a) // 2
-    ours, theirs = (
-        torch.from_numpy(rng.permuted(np.tile(np.arange(len(a)) < half, (HALVES, 1)), axis=1)) * 1.0 for _ in range(2)
-    )
+    first = np.tile(np.arange(len(a)) < half, (HALVES, 1))
+    ours, theirs = (torch.from_numpy(rng.permuted(first, axis=1)).to(a.dtype) for _ in range(2))
     pairs = sum(((z @ k) * z).sum(1) - z @ k.diag() for z, k in ((ours, within), (theirs, other)))
     parts = pairs / (half * (half - 1)) - 2 * ((ours @ across) * theirs).sum(1) / half**2
     return Kernel(float(maximum_mean_discrepancy(within, across, other)), float(parts.std(correction=0)), len(a))
