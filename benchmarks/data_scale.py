@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -198,10 +199,9 @@ def search_report(sizes: list[int], seed: int) -> dict:
     runs = {}
     for count in sizes:
         report = measured([sys.executable, __file__, "--search", str(count), "--seed", str(seed)])
-        runs[count] = {"peak_memory_bytes": report["peak_memory_bytes"], **report["said"]}
-        print(
-            f"{count:>8,}  search: {runs[count]['search_seconds']:8.2f} s  {runs[count]['links']:,} links", flush=True
-        )
+        found = report["said"]
+        runs[count] = {"peak_memory_bytes": report["peak_memory_bytes"], **found}
+        print(f"{count:>8,}  search: {found['search_seconds']:8.2f} s  {found['links']:,} links", flush=True)
     seconds = [runs[count]["search_seconds"] for count in sizes]
     largest = sizes[-1]
     return {
@@ -229,13 +229,11 @@ def aims(report: dict) -> dict:
     largest = rows[max(rows)]
     both = [largest[stage] for stage in ("import", "split")]
     near, eaten = report["near_duplicate_search"], report["tiny_training"]
-    over = {
-        f"{name}, {how.rstrip('_') or 'bytes'}": round(fed[f"{how}rows_per_second"] / eaten["samples_per_second"], 1)
-        for name in ("rows", "images")
-        for fed in [report[name]["by_size"][max(report[name]["by_size"])]["stream"]]
-        for how in ("", "decoded_")
-        if eaten
-    }
+    over = {}
+    for name, how in product(("rows", "images"), ("", "decoded_")) if eaten else ():
+        by_size = report[name]["by_size"]
+        fed = by_size[max(by_size)]["stream"][f"{how}rows_per_second"]
+        over[f"{name}, {how.rstrip('_') or 'bytes'}"] = round(fed / eaten["samples_per_second"], 1)
     return {
         "rows": max(rows),
         "import_and_split_seconds": round(sum(stage["seconds"] for stage in both), 1),

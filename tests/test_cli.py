@@ -87,10 +87,25 @@ def test_a_user_error_is_one_line(translate, capsys):
     assert capsys.readouterr().err == "error: there is nothing at a: check the path\n"
 
 
-def test_an_interruption_is_one_line(translate, capsys):
-    translate.error = KeyboardInterrupt()
+STOPPED = "phase2: saved at step 7; the same command goes on"
+
+
+@pytest.mark.parametrize(
+    "told, said", [([], "interrupted\n"), ([STOPPED.replace("; ", ";\n")], f"interrupted: {STOPPED}\n")]
+)
+def test_an_interruption_is_one_line_that_keeps_what_it_says(translate, monkeypatch, capsys, told, said):
+    translate.error = KeyboardInterrupt(*told)
     assert main(["translate", "a", "b"]) == 130
-    assert capsys.readouterr().err.strip() == "error: interrupted"
+    assert capsys.readouterr().err == said
+
+    def render_folder(*_, **__):
+        raise KeyboardInterrupt(*told)
+
+    module = types.ModuleType("v2ir_lib.world.folder")
+    module.render_folder = render_folder
+    monkeypatch.setitem(sys.modules, "v2ir_lib.world.folder", module)
+    assert main(["world", "render", "--count", "1", "--out", "w"]) == 130, "a command in a group"
+    assert capsys.readouterr().err == said
 
 
 def test_a_bug_keeps_its_traceback(translate):

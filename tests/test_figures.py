@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from v2ir_lib.figures import lines, picture_grid
+from v2ir_lib.figures import bars, lines, maps, picture_grid, strips
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +61,33 @@ def test_a_backend_that_switches_on_interactive_mode_keeps_it_after_the_first_fi
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "MPLBACKEND": "module://like_jupyter", "PYTHONPATH": path}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_each_map_has_a_scale_and_a_bar_of_its_own_and_a_colour_picture_has_none():
+    field = np.linspace(0, 1000, 100).reshape(10, 10)
+    figure = maps(
+        [np.zeros((4, 4, 3), np.uint8), field, field],
+        ["visible", "a", "b"],
+        ["", "K", "°C"],
+        limits=[None, None, (0, 50)],
+    )
+    pictures, side = figure.axes[:3], figure.axes[3:]
+    assert [axis.get_xlabel() for axis in side] == ["K", "°C"]
+    assert pictures[1].images[0].get_clim() == pytest.approx((5, 995))  # 0.5% are darker, 0.5% brighter
+    assert pictures[2].images[0].get_clim() == (0, 50)
+
+
+def test_strips_show_every_value_in_its_row_and_mark_the_mean():
+    axis = strips({"day": [-1.0, 0.0, 0.4], "night": [0.5]}, "correlation").axes[0]
+    zero, dots, mean, other, _ = axis.lines
+    assert set(zero.get_xdata()) == {0}
+    assert dots.get_xdata().tolist() == [-1.0, 0.0, 0.4] and np.all(np.abs(dots.get_ydata()) < 0.3)
+    assert mean.get_xdata() == pytest.approx([-0.2, -0.2])
+    assert np.abs(other.get_ydata() - 1).max() < 0.3  # the second row
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["day", "night"]
+
+
+def test_bars_on_a_logarithmic_axis_show_the_least_and_write_values_as_asked():
+    axis = bars({"few": (10.0,) * 3, "many": (5e9,) * 3}, "pictures", log=True, form=",.0f").axes[0]
+    assert axis.get_xscale() == "log" and 0 < axis.get_xlim()[0] < 10 and axis.get_xlim()[1] > 5e9
+    assert [text.get_text() for text in axis.texts] == ["10", "5,000,000,000"]

@@ -112,8 +112,13 @@ def bars(
     unit: str,
     caption: str = "",
     highlight: str = "",
+    log: bool = False,
+    form: str = ".2f",
 ) -> Figure:
-    """Horizontal bars of (value, low, high) with their intervals, in the order given; `highlight` is coloured."""
+    """Horizontal bars of (value, low, high) with their intervals, in the order given; `highlight` is coloured.
+
+    `log` makes the axis logarithmic, from a third of the least value; `form` is how the values are written.
+    """
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(6.2, 0.36 * len(values) + 0.95))
         names = list(values)
@@ -121,8 +126,11 @@ def bars(
         colours = [ACCENT if name == highlight else "#b9b9b9" for name in names]
         axis.barh(names, mean, xerr=[mean - low, high - mean], color=colours, error_kw={"lw": 1, "ecolor": INK})
         axis.set_xlim(0, high.max() * 1.15)
+        if log:  # as much room for the values at the right, on this axis
+            axis.set(xscale="log", xlim=(low.min() / 3, high.max() * (high.max() / low.min()) ** 0.25))
         for row, value in enumerate(mean):
-            axis.text(high[row] + 0.01 * high.max(), row, f"{value:.2f}", va="center", fontsize=8)
+            note = dict(xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+            axis.annotate(f"{value:{form}}", (high[row], row), **note)
         axis.invert_yaxis()
         axis.set_xlabel(unit)
         axis.tick_params(axis="y", length=0, labelcolor=INK)
@@ -172,4 +180,66 @@ def lines(
         figure.tight_layout(rect=(0, foot / (2.7 + foot), 1, 1))
         if caption:
             _caption(figure, caption, 1, 6.6, foot / (2.7 + foot))
+    return figure
+
+
+def maps(
+    fields: Sequence[np.ndarray],
+    titles: Sequence[str],
+    units: Sequence[str],
+    caption: str = "",
+    limits: Sequence[tuple[float, float] | None] = (),
+    colours: Sequence[str] = (),
+    cell: float = CELL,
+) -> Figure:
+    """A row of maps (H, W), each with a scale and a bar of its own, and colour pictures, uint8 (H, W, 3), without.
+
+    A map is black at its 0.5th percentile and white at its 99.5th, unless `limits[k]` says otherwise; what lies beyond
+    has the bar's pointed ends. `units[k]` labels the bar; `colours[k]` is a matplotlib colour map, "gray" by default.
+    """
+    with plt.rc_context(STYLE):
+        written = 0.17 * _lines(caption, len(fields), cell) + 0.05  # inches of caption
+        foot = 0.5 + written  # and of bars
+        size = (len(fields) * cell, cell + 0.3 + foot)
+        figure, axes = plt.subplots(1, len(fields), figsize=size, squeeze=False)
+        edges = dict(left=0.01, right=0.99, bottom=foot / size[1], top=1 - 0.3 / size[1])
+        figure.subplots_adjust(**edges, wspace=0.06)
+        for k, (field, axis) in enumerate(zip(fields, axes[0], strict=True)):
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+            axis.set_title(titles[k], pad=4)
+            if np.ndim(field) == 3:
+                axis.imshow(field)
+                continue
+            low, high = (limits[k] if limits else None) or np.percentile(field, (0.5, 99.5))
+            image = axis.imshow(field, vmin=low, vmax=high, cmap=colours[k] if colours else "gray")
+            place = axis.get_position()
+            side = figure.add_axes(
+                [place.x0 + 0.06 * place.width, place.y0 - 0.16 / size[1], 0.88 * place.width, 0.07 / size[1]]
+            )
+            figure.colorbar(image, cax=side, orientation="horizontal", extend="both").set_label(units[k], fontsize=7.5)
+            side.tick_params(labelsize=7, pad=1)
+        if caption:
+            _caption(figure, caption, len(fields), cell, written / 0.78 / size[1])
+    return figure
+
+
+def strips(groups: dict[str, Sequence[float]], x: str, caption: str = "") -> Figure:
+    """One row a group: each of its values a dot, their mean a stroke; a line at zero, where the sign changes."""
+    with plt.rc_context(STYLE):
+        foot = 0.5 + 0.2 * len(_wrap(caption, 1, 6.6))
+        height = 0.3 * len(groups) + foot + 0.1
+        figure, axis = plt.subplots(figsize=(6.6, height))
+        axis.axvline(0, color=MUTED, lw=0.8)
+        for row, values in enumerate(groups.values()):
+            # Dots that would hide one another are spread over the row's height, the same way each time.
+            shift = 0.5 * ((np.arange(len(values)) * 0.618) % 1 - 0.5)
+            axis.plot(values, row + shift, "o", ms=2.6, color=MUTED, alpha=0.6, mew=0)
+            axis.plot([np.mean(values)] * 2, [row - 0.36, row + 0.36], color=ACCENT, lw=2, solid_capstyle="butt")
+        axis.set_yticks(range(len(groups)), list(groups))
+        axis.set(xlabel=x, ylim=(len(groups) - 0.5, -0.5))
+        axis.tick_params(axis="y", length=0, labelcolor=INK)
+        figure.subplots_adjust(left=0.27, right=0.97, top=1 - 0.08 / height, bottom=foot / height)
+        if caption:
+            _caption(figure, caption, 1, 6.6, (foot - 0.45) / height)
     return figure

@@ -4,8 +4,9 @@ Manifests are Parquet (half a million rows, types kept) or CSV (for people and s
 """
 
 import csv
+import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from v2ir_lib.errors import UserError
@@ -44,6 +45,7 @@ class Record:
 
 
 REQUIRED = ("id", "group", "visible", "infrared")
+PATHS = ("visible", "infrared", "instances", "classes", "temperature")  # columns that name files
 TYPES = {field.name: field.type for field in fields(Record)}
 
 
@@ -88,6 +90,27 @@ def read_manifest(path: str | Path) -> list[Record]:
     if len({row["id"] for row in rows}) < len(rows):
         raise UserError(f"{path} has an id twice: ids name rows, make them unique")
     return [_record(path, row) for row in rows]
+
+
+def rebased(records: Iterable[Record], old: str | Path, new: str | Path) -> list[Record]:
+    """The same rows for a manifest in the folder `new`: relative paths, from `old` so far, lead to the same files.
+
+    Absolute paths stay. Links to folders are followed first: a ".." behind one would lead elsewhere.
+    """
+    old, new = os.path.realpath(old), os.path.realpath(new)
+
+    def move(name: str) -> str:
+        if not name or os.path.isabs(name):
+            return name
+        whole = os.path.join(old, name)
+        try:
+            return Path(os.path.relpath(whole, new)).as_posix()
+        except ValueError:  # another drive
+            return Path(whole).as_posix()
+
+    if old == new:
+        return list(records)
+    return [replace(record, **{name: move(getattr(record, name)) for name in PATHS}) for record in records]
 
 
 def _read_csv(path: Path) -> tuple[list[dict], set[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from v2ir_lib.cli import main
-from v2ir_lib.data import importing, layout, measuring, reading
+from v2ir_lib.data import importing, layout, measuring
 from v2ir_lib.data.importing import import_dataset
 from v2ir_lib.files import sha256
 from v2ir_lib.records import read_manifest
@@ -28,15 +28,6 @@ def run(capsys):
         return code, out, lines
 
     return call
-
-
-@pytest.fixture
-def pairs(tmp_path) -> Path:
-    """Three pairs."""
-    for n in range(3):
-        miniatures.picture(tmp_path / "set" / "visible" / f"{n}.png", (40, 30), grey=50 + n)
-        miniatures.picture(tmp_path / "set" / "infrared" / f"{n}.png", (32, 24), "L", grey=50 + n)
-    return tmp_path / "set"
 
 
 def refused(result, *words: str) -> None:
@@ -219,61 +210,11 @@ def test_files_that_cannot_be_read_are_listed_and_the_rest_goes_on(run, pairs, t
     ]
 
 
-def test_a_file_without_permission(pairs, monkeypatch, tmp_path):
-    truly = open
-
-    def guarded(path, *args, **kwargs):
-        if str(path).endswith("visible/0.png"):
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return truly(path, *args, **kwargs)
-
-    monkeypatch.setattr("builtins.open", guarded)
-    summary = import_dataset("paired", pairs, tmp_path / "m.csv")
-    assert summary.pairs == 2 and summary.unpaired_first[0]["reason"] == "permission denied"
-
-
-@pytest.mark.parametrize("hashes", [True, False])
-@pytest.mark.parametrize("what, reason", [("grows", "it changed while it was read"), ("goes", "it is gone")])
-def test_a_file_that_changes_or_goes_under_the_importer(pairs, tmp_path, monkeypatch, what, reason, hashes):
-    truly = reading._opened
-
-    def meanwhile(path, file=None):
-        if str(path).endswith("visible/1.png"):
-            content = Path(path).read_bytes()
-            if what == "grows":
-                Path(path).write_bytes(content + b"more")
-            else:
-                Path(path).unlink()
-        return truly(path, file)
-
-    monkeypatch.setattr(reading, "_opened", meanwhile)
-    summary = import_dataset("paired", pairs, tmp_path / "m.csv", hashes=hashes)
-    assert summary.pairs == 2 and {"side": "visible", "path": "set/visible/1.png", "reason": reason} in (
-        summary.unpaired_first
-    )
-
-
 def test_nothing_readable_is_an_error(run, pairs, tmp_path):
     for path in (pairs / "infrared").iterdir():
         path.write_text("no picture")
     refused(run("paired", pairs, "--out", tmp_path / "m.csv"), "none of 3 rows can be read", "not a picture")
     assert not list(tmp_path.glob("*.csv"))
-
-
-def test_a_name_that_is_no_text(pairs, tmp_path):
-    try:
-        miniatures.picture(Path(os.fsdecode(bytes(pairs / "visible") + b"/\xff.png")))
-    except OSError:
-        pytest.skip("this file system takes only text as names")
-    summary = import_dataset("paired", pairs, tmp_path / "m.parquet")
-    assert summary.pairs == 3 and summary.unpaired_first[0]["reason"] == "name is not UTF-8"
-    assert "\ufffd.png" in (tmp_path / "m.parquet.unpaired.csv").read_text(encoding="utf-8")
-
-
-def test_links_to_folders_do_not_lead_round_in_a_circle(tmp_path):
-    miniatures.infrared(tmp_path / "set")
-    (tmp_path / "set/flight 1/loop").symlink_to(tmp_path / "set")
-    assert import_dataset("infrared", tmp_path / "set", tmp_path / "m.csv").infrared_only == 3
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])

@@ -1,6 +1,7 @@
-"""`v2ir annotate`: what it writes, what it does not do twice, how many processes make no difference, what is bad."""
+"""`v2ir annotate`: what it writes, what it does not do twice, how many processes make no difference, what stops it."""
 
 import json
+import multiprocessing
 import os
 import shutil
 from collections import Counter
@@ -11,9 +12,9 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import torch
+from annotation_rows import IDS
 from PIL import Image
 
-from v2ir_lib.cli import main
 from v2ir_lib.plm import annotate_manifest as annotating
 from v2ir_lib.plm import annotator as one_picture
 from v2ir_lib.plm.annotator import Annotator, read_note, segments_path
@@ -21,54 +22,6 @@ from v2ir_lib.records import Record, read_manifest, write_manifest
 from v2ir_lib.vlum.captioner import describe
 from v2ir_lib.vlum.segmenter import automatic_masks
 from v2ir_lib.vlum.segments import render
-
-IDS = ("a", "night/b", "c")
-
-
-@pytest.fixture(scope="module")
-def models(pipeline_folder, tmp_path_factory) -> Path:
-    """The random captioner, its processor and the segmenter."""
-    folder = tmp_path_factory.mktemp("models")
-    for part in ("captioner", "captioner_processor", "segmenter"):
-        shutil.copytree(pipeline_folder / part, folder / part)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def short_captions(monkeypatch):
-    """The tiny profile's sizes are not the random models'; and by beam search these say nothing at all."""
-    from v2ir_lib import profiles
-
-    small = replace(profiles.TINY, reading_size=48, caption_tokens=6, caption_beams=1)
-    monkeypatch.setitem(profiles.PROFILES, "tiny", small)
-
-
-@pytest.fixture
-def manifest(tmp_path, photograph) -> Path:
-    """Three pairs, one of them in a frame of 4 pixels, and an infrared picture alone."""
-    folder = tmp_path / "data"
-    (folder / "visible").mkdir(parents=True)
-    for name, picture in zip("abc", (photograph, 255 - photograph, photograph[:, ::-1]), strict=True):
-        Image.fromarray(picture).save(folder / "visible" / f"{name}.png")
-    rows = [Record(id, f"g{i}", f"visible/{id[-1]}.png", f"infrared/{id[-1]}.png") for i, id in enumerate(IDS)]
-    rows[0] = replace(rows[0], crop="4,4,60,36", caption="of a person")
-    rows.append(Record("alone", "g9", "", "infrared/alone.png", band="lwir", caption="kept as it is"))
-    write_manifest(folder / "manifest.csv", rows)
-    return folder / "manifest.csv"
-
-
-@pytest.fixture
-def annotate(models, capsys):
-    """Run the command in one process; returns exit code, stdout and the lines of stderr without the progress bar."""
-
-    def run(manifest, out, *options, models=models):
-        words = ["annotate", manifest, "--out", out, "--models", models, "--device", "cpu", "--workers", 1, *options]
-        code = main([str(word) for word in words])
-        said, err = capsys.readouterr()
-        lines = [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "annotating:" not in line]
-        return code, said, lines
-
-    return run
 
 
 @pytest.fixture
@@ -213,6 +166,10 @@ def test_what_changes_an_annotation_makes_it_again(
 
 
 def test_two_processes_write_the_same_bytes(annotate, manifest, tmp_path, monkeypatch):
+    """Each starts as by "spawn", with nothing but what it is sent; only the libraries are loaded once, for both."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([one_picture.__name__])
+    monkeypatch.setattr(annotating, "get_context", {"spawn": server}.__getitem__)
     monkeypatch.setattr(annotating, "CHUNK", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers do
@@ -225,20 +182,6 @@ def test_two_processes_write_the_same_bytes(annotate, manifest, tmp_path, monkey
     assert code == 2 and len(err) == 1 and "bad" in err[0]
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
     assert {name for name in one if one[name] != two[name]} == {"report.json"} and set(one) == set(two)
-
-
-def test_bad_pictures_are_named_and_skipped(annotate, manifest, tmp_path):
-    annotate(manifest, tmp_path / "out")
-    (manifest.parent / "visible/b.png").write_text("no picture")
-    (manifest.parent / "visible/c.png").unlink()
-    code, said, err = annotate(manifest, tmp_path / "out", "--json")
-    assert code == 2 and len(err) == 2
-    assert err[0].startswith("skipped night/b: ") and "not" in err[0] and "c.png: no such file" in err[1]
-    report = json.loads(said)
-    assert list(report["skipped"]) == ["night/b", "c"] and report["kept"] == 1
-    assert not segments_path(tmp_path / "out", "c").exists(), "a map of a picture that is gone"
-    assert [row.id for row in read_manifest(tmp_path / "out/manifest.csv")] == ["a", "alone"]
-    assert pyarrow.parquet.read_table(tmp_path / "out/captions.parquet")["id"].to_pylist() == ["a"]
 
 
 def test_empty_captions_and_maps_are_reported(annotate, manifest, tmp_path, monkeypatch):
@@ -268,52 +211,6 @@ def test_a_note_survives_any_words(tmp_path):
     (tmp_path / "a.png").write_bytes(one_picture.encoded(np.zeros((4, 5, 3), np.uint8), notes))
     assert read_note(tmp_path / "a.png", "k") == (words, 3)
     assert read_note(tmp_path / "a.png", "other") is None and read_note(tmp_path / "none.png", "k") is None
-
-
-@pytest.mark.parametrize("id", ["../up", "/root", "a\\b", "a//b", "..", "x/../y", "C:x"])
-def test_ids_that_lead_elsewhere_are_refused(annotate, manifest, tmp_path, id):
-    write_manifest(manifest, [Record(id, "g", "visible/a.png", "")])
-    code, _, err = annotate(manifest, tmp_path / "out")
-    assert code == 2 and len(err) == 1 and "rename" in err[0] and not (tmp_path / "out").exists()
-
-
-BAD = {
-    "rendering": (["--rendering", "heat"], "regions, edges, union"),
-    "workers": (["--workers", "0"], "at least 1"),
-    "nucleus": (["--nucleus", "9"], "probability"),
-    "profile": (["--profile", "huge"], "tiny, full"),
-    "device": (["--device", "quantum"], "quantum"),
-    "models": (["--models", "nowhere"], "captioner"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_bad_settings(annotate, manifest, tmp_path, kind):
-    options, word = BAD[kind]
-    code, _, err = annotate(manifest, tmp_path / "out", *options)
-    assert code == 2 and len(err) == 1 and word in err[0] and not (tmp_path / "out").exists()
-
-
-def test_bad_manifests(annotate, manifest, tmp_path):
-    before = manifest.read_bytes()
-    for rows, out, word in (
-        ([Record("x", "g", "", "infrared/x.png")], tmp_path / "out", "nothing to annotate"),
-        ([Record("x", "g", "a.png", ""), Record("X", "g", "a.png", "")], tmp_path / "out", "differ in case only"),
-        (None, manifest.parent, "choose another --out"),
-    ):
-        if rows is not None:
-            write_manifest(tmp_path / "m.csv", rows)
-        code, _, err = annotate(tmp_path / "m.csv" if rows else manifest, out)
-        assert code == 2 and len(err) == 1 and word in err[0]
-    assert manifest.read_bytes() == before and not (tmp_path / "out").exists()
-
-
-def test_a_broken_model_is_one_line(annotate, manifest, tmp_path, models):
-    broken = shutil.copytree(models, tmp_path / "broken")
-    weights = next((broken / "captioner").glob("*.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:500])
-    code, _, err = annotate(manifest, tmp_path / "out", models=broken)
-    assert code == 2 and len(err) == 1 and str(weights) in err[0] and not (tmp_path / "out").exists()
 
 
 def test_a_full_disk_is_one_line_and_leaves_whole_files(annotate, manifest, tmp_path, monkeypatch):

@@ -17,10 +17,11 @@ from v2ir_lib.cli import main
 from v2ir_lib.diffusion.components import load_unet
 from v2ir_lib.diffusion.lora import ATTENTION, load_lora
 from v2ir_lib.diffusion.widening import widen
+from v2ir_lib.errors import UserError
 from v2ir_lib.plm import sources
 from v2ir_lib.plm.sources import manifest_scenes
 from v2ir_lib.profiles import TINY, Sources
-from v2ir_lib.records import Record, write_manifest
+from v2ir_lib.records import Record, read_manifest, write_manifest
 from v2ir_lib.weights import folder_hash, read_json
 from v2ir_lib.world import packs
 
@@ -228,6 +229,20 @@ def test_pairs_of_a_manifest_belong_together(manifest):
         assert visible.shape == size
         assert np.array_equal(scenes.infrared(number), np.asarray(Image.open(manifest.parent / f"i{number}.png")))
     assert scenes.visible.content(slice(0, 1)) != scenes.visible.content(slice(1, 2))
+
+
+def test_one_dataset_of_a_manifest(manifest):
+    two = manifest.parent / "two.csv"
+    rows = [replace(row, dataset="b" if number % 2 else "a") for number, row in enumerate(read_manifest(manifest))]
+    write_manifest(two, rows)
+    chosen = manifest_scenes(two, dataset="b")
+    assert [record.id for record in chosen.records] == ["1", "3"]
+    assert chosen.fingerprint() != manifest_scenes(manifest).fingerprint()
+    assert chosen.name != manifest_scenes(two).name, "they do not share cached files"
+    with pytest.raises(UserError, match="no dataset 'c': choose one of a, b"):
+        manifest_scenes(two, dataset="c")
+    with pytest.raises(UserError, match="dataset a, has no row with both pictures and the split 'test'"):
+        manifest_scenes(two, "test", dataset="a")
 
 
 def test_a_changed_picture_is_another_run(manifest):

@@ -10,19 +10,41 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from v2ir_lib import __version__
+from v2ir_lib.cli.ablate import ablate
 from v2ir_lib.cli.data import data
+from v2ir_lib.cli.evaluation import evaluate
 from v2ir_lib.cli.options import AsJson
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm.command import train
 
+
+class _Interruptible(TyperGroup):
+    """Ctrl-C as an exception that keeps what it says, such as where a training was saved: typer drops that."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            raise typer.Abort(*interruption.args) from interruption
+
+
 # rich's frames around help and errors would make one clear line several
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=_Interruptible,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 world = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(world, name="world", help="The simulated world that the embedded data comes from.")
 app.add_typer(data, name="data", help="Assembling a data set: import, audit, split, shard.")
 app.add_typer(train, name="train", help="The three phases of the Progressive Learning Module (paper §3.3).")
+app.add_typer(ablate, name="ablate", help="The ablations: Tables 1, 3 and 4 at our size (paper §5.3).")
+app.command()(evaluate)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,15 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(error.format_message())
             return 0
         return _fail(error.format_message(), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        code = 130
-    if code == 130:
-        return _fail("interrupted", 130)
+    except (KeyboardInterrupt, typer.Abort) as interruption:
+        return _fail(": ".join(["interrupted", *map(str, interruption.args)]), 130, kind="")
     return code
 
 
-def _fail(message: str, code: int) -> int:
-    print("error: " + " ".join(message.split()), file=sys.stderr)
+def _fail(message: str, code: int, kind: str = "error: ") -> int:
+    print(kind + " ".join(message.split()), file=sys.stderr)
     return code
 
 

@@ -1,4 +1,4 @@
-"""`v2ir data`: import, audit, split, shard (paper §4)."""
+"""`v2ir data`: import, merge, audit, split, shard (paper §4)."""
 
 import json
 from pathlib import Path
@@ -44,6 +44,23 @@ def data_import(
         print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
     else:
         show(summary)
+    return 0
+
+
+@data.command("merge")
+def data_merge(
+    manifests: Annotated[list[Path], typer.Argument(help="Two or more: CSV or Parquet.")],
+    out: Annotated[Path, typer.Option(help="One manifest with the rows of all: .parquet or .csv.")],
+    as_json: AsJson = False,
+) -> int:
+    """Put several manifests into one, so that audit and split see all data sets together. Pictures stay where they are.
+
+    Example:  v2ir data merge kaist.parquet llvip.parquet own.csv --out all.parquet
+    """
+    from v2ir_lib.data.merging import merge_manifests
+
+    summary = merge_manifests(manifests, out)
+    print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False) if as_json else "\n".join(summary.lines()))
     return 0
 
 

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+DRAWN_AT_ONCE = 4_000_000  # numbers
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -35,7 +37,10 @@ def bootstrap_interval(values: Sequence[float], seed: int, level: float = 0.95, 
         raise ValueError("a bootstrap interval needs a list of at least one finite value")
     rng = np.random.default_rng(seed)
     n = len(values)
-    means = values[rng.integers(0, n, (draws, n))].mean(axis=1)
+    rows = max(1, DRAWN_AT_ONCE // n)  # a few draws at a time: all of 50,000 pictures at once would take gigabytes
+    means = np.concatenate(
+        [values[rng.integers(0, n, (min(rows, draws - done), n))].mean(axis=1) for done in range(0, draws, rows)]
+    )
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values.mean()), float(low), float(high), n, level)
 

@@ -45,6 +45,7 @@ def _command(name: str) -> None:
         manifest: Annotated[
             Path | None, typer.Option(help="CSV or Parquet with visible, infrared, group, split: your own pictures.")
         ] = None,
+        dataset: Annotated[str | None, typer.Option(help="Use this dataset's rows of the manifest only.")] = None,
         split: Annotated[str, typer.Option(help="The manifest's rows to use; rows without a split are used too.")] = (
             "train"
         ),

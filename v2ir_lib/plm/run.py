@@ -39,6 +39,7 @@ class Options:
     profile: str = "tiny"
     model: str | None = None  # a start, see `start.py`
     manifest: Path | None = None
+    dataset: str | None = None  # of the manifest; all without it
     split: str = "train"
     pack: str | None = None  # of the simulated world; the phase's own without it
     limit: int | None = None  # scenes, the first ones
@@ -148,6 +149,8 @@ def _configured(name: str, profile: Profile, options: Options) -> tuple[Phase, S
         raise UserError(f"{name} trains a text-to-image model: no pipeline can be made of it, leave out --pipeline")
     if options.manifest is not None and options.pack is not None:
         raise UserError("give a manifest or a pack, not both")
+    if options.dataset is not None and options.manifest is None:
+        raise UserError("a dataset is chosen out of a manifest: give --manifest too")
     names = ("steps", "batch_size", "accumulation", "learning_rate", "dropout_scheme")
     chosen = {key: getattr(options, key) for key in names if getattr(options, key) is not None}
     if options.lora is not None:
@@ -164,7 +167,8 @@ def _configured(name: str, profile: Profile, options: Options) -> tuple[Phase, S
         )
     if options.manifest is not None:  # one picture of each scene, by whatever camera
         phase = replace(phase, pack=Path(options.manifest).stem, cameras=("",), looks=1)
-        scenes = manifest_scenes(options.manifest, options.split, pairs=bool(phase.conditions))
+        pairs = bool(phase.conditions)
+        scenes = manifest_scenes(options.manifest, options.split, pairs=pairs, dataset=options.dataset)
         return phase, replace(scenes, records=scenes.records[: options.limit])
     from v2ir_lib.world.packs import load_pack
 

@@ -134,19 +134,25 @@ def as_scenes(source) -> Scenes:
     return source if hasattr(source, "infrared_content") else PackScenes(source)
 
 
-def manifest_scenes(path: str | Path, split: str = "train", *, pairs: bool = True) -> ManifestScenes:
+def manifest_scenes(
+    path: str | Path, split: str = "train", *, pairs: bool = True, dataset: str | None = None
+) -> ManifestScenes:
     """The rows of a manifest with that split, or with none; `UserError` where there is nothing to learn from.
 
-    pairs: only rows with a visible picture, too.
+    pairs: only rows with a visible picture, too. dataset: only that one's rows, of a manifest of several.
     """
     path = Path(path)
-    rows = [record for record in read_manifest(path) if record.split in (split, "") and record.infrared]
-    if pairs:
-        rows = [record for record in rows if record.visible]
+    every = read_manifest(path)
+    known = sorted({record.dataset for record in every})
+    if dataset is not None and dataset not in known:
+        raise UserError(f"{path} has no dataset {dataset!r}: choose one of {', '.join(known)}")
+    rows = [record for record in every if record.split in (split, "") and record.infrared]
+    rows = [record for record in rows if dataset in (None, record.dataset) and (record.visible or not pairs)]
     if not rows:
         what = "both pictures" if pairs else "an infrared picture"
-        raise UserError(f"{path} has no row with {what} and the split {split!r} (or none): nothing to train on")
-    return ManifestScenes(path.stem, rows, path.parent)
+        of = f"{path}, dataset {dataset}," if dataset else f"{path}"
+        raise UserError(f"{of} has no row with {what} and the split {split!r} (or none): nothing to train on")
+    return ManifestScenes("-".join(filter(None, (path.stem, dataset))), rows, path.parent)
 
 
 def exposure_seed(pack: str, scene: int) -> int:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from v2ir_lib.data.audit.summary import summarise
 from v2ir_lib.data.audit.tables import write_links, write_table
 from v2ir_lib.data.audit.verdicts import judge_rows
 from v2ir_lib.errors import UserError
-from v2ir_lib.records import Record, read_manifest, write_manifest
+from v2ir_lib.records import Record, read_manifest, rebased, write_manifest
 
 FEW = 64  # rows that one process measures sooner than others start
 CHUNK = 16
@@ -84,7 +84,7 @@ def audit_manifest(
     if report:
         write_report(report, records, audit.folder, audit.findings, audit.summary())
     if good:
-        write_manifest(good, _moved(audit.good, manifest.parent, Path(good).parent))
+        write_manifest(good, rebased(audit.good, manifest.parent, Path(good).parent))
     return audit
 
 
@@ -113,18 +113,6 @@ def _check_targets(manifest: Path, out: Path, report: str | Path | None, good: s
         nearest = next(parent for parent in (target.parent, *target.parent.resolve().parents) if parent.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK):
             raise UserError(f"{option}: cannot write to {target.parent}: choose a folder that you may write to")
-
-
-def _moved(records: list[Record], old: Path, new: Path) -> list[Record]:
-    """The same files, as seen from another folder."""
-
-    def move(name: str) -> str:
-        return name if not name or os.path.isabs(name) else Path(os.path.relpath(old / name, new)).as_posix()
-
-    if old.resolve() == new.resolve():
-        return records
-    names = ("visible", "infrared", "instances", "classes", "temperature")
-    return [replace(record, **{name: move(getattr(record, name)) for name in names}) for record in records]
 
 
 def _measure_all(records: list[Record], folder: str, workers: int | None, progress: bool) -> list[Row]:

@@ -1,0 +1,68 @@
+"""What is kept of one row and seed: a small JSON file with its flags, its key, and the scores of every scene.
+
+The scores are words of a string: thousands of numbers, each on a line of its own, would make files that nobody reads.
+"""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from v2ir_lib.errors import UserError
+from v2ir_lib.evaluation.ablations.rows import Row
+from v2ir_lib.files import write_json
+from v2ir_lib.weights import read_json
+
+DIGITS = 4
+
+
+def record_path(folder: Path, row: Row, seed: int) -> Path:
+    """`<folder>/<row>-<seed>.json`."""
+    return folder / f"{re.sub('[^a-z0-9.]+', '_', row.name.lower())}-{seed}.json"
+
+
+def as_words(values) -> str:
+    """Numbers, or words, as one string; `from_words` reads it."""
+    return " ".join(one if isinstance(one, str) else f"{one:.{DIGITS}f}" for one in values)
+
+
+def from_words(text: str) -> np.ndarray:
+    """The numbers of such a string, float64 (N,)."""
+    return np.array([float(word) for word in text.split()])
+
+
+def kinds_of(groups: dict[str, np.ndarray], count: int) -> dict[str, str]:
+    """Which scenes belong to which group, as 0 and 1 for each scene."""
+    return {name: "".join("1" if i in set(members) else "0" for i in range(count)) for name, members in groups.items()}
+
+
+def groups_of(kinds: dict[str, str]) -> dict[str, np.ndarray]:
+    """The numbers of each group's scenes again."""
+    return {name: np.flatnonzero([mark == "1" for mark in marks]) for name, marks in kinds.items()}
+
+
+def write_record(path: Path, row: Row, seed: int, key: str, scores: dict[str, np.ndarray], **more: object) -> dict:
+    """Write and return a row's record; more: what else is to be known of it."""
+    flags = {"phases": row.phases and list(row.phases), **asdict(row.told), "network": row.network}
+    record = {
+        "row": row.name,
+        "about": row.about,
+        "seed": seed,
+        "key": key,
+        "flags": flags,
+        "guidance": asdict(row.guidance) if row.network == "diffusion" else None,
+        **more,
+        "scores": {name: as_words(values) for name, values in scores.items()},
+    }
+    write_json(path, record)
+    return record
+
+
+def read_record(path: Path, key: str) -> dict | None:
+    """A row's record, or None where there is none, or it is of other weights, scenes or settings."""
+    try:
+        record = read_json(path)
+    except UserError:
+        return None
+    return record if record.get("key") == key else None

@@ -1,0 +1,53 @@
+"""A live panel: choices on top, and below them a picture that follows. It needs ipywidgets and a running kernel."""
+
+import io
+from collections.abc import Callable, Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+Choice = Sequence[str] | Callable[..., Sequence[str]]
+"""The words to choose from, or a function that gives them for the choices before (the cameras of a band)."""
+
+
+def live_panel(draw: Callable[..., Figure], **choices: Choice):
+    """An ipywidgets box: one menu for each of `choices`, in this order, and the figure `draw(**chosen)` below.
+
+    Returned, not displayed: leave it at the end of a cell. Where ipywidgets is missing, a line says so and None comes
+    back, so that a notebook runs on. The figure is shown as a PNG and closed.
+    """
+    try:
+        from ipywidgets import Dropdown, HBox, Image, VBox
+    except ModuleNotFoundError:
+        print("no live panel here: ipywidgets is not installed. The still figure shows the same, all at once")
+        return None
+    menus = {name: Dropdown(description=name.replace("_", " "), options=("",)) for name in choices}
+    picture, busy = Image(format="png"), False
+
+    def refresh(_=None) -> None:
+        nonlocal busy
+        if busy:  # a menu that gets other options announces another choice, while it is being looked after
+            return
+        busy = True
+        try:
+            chosen: dict[str, str] = {}
+            for name, words in choices.items():
+                options = tuple(words(**chosen) if callable(words) else words)
+                if menus[name].options != options:
+                    menus[name].options = options
+                chosen[name] = menus[name].value
+            picture.value = _png(draw(**chosen))
+        finally:
+            busy = False
+
+    refresh()
+    for menu in menus.values():
+        menu.observe(refresh, names="value")
+    return VBox([HBox(list(menus.values())), picture])
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
+    return buffer.getvalue()
