@@ -1,94 +1,19 @@
 """`v2ir train` from the outside, on a random model: phase 1, 2, 3 in turn, from packs and from manifests."""
 
-import json
-import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from random_models import random_components
+from random_runs import model_folders, small_profile, train  # noqa: F401, fixtures
 
-from v2ir_lib import profiles
 from v2ir_lib.cli import main
-from v2ir_lib.diffusion.components import load_unet
-from v2ir_lib.diffusion.lora import ATTENTION, load_lora
-from v2ir_lib.diffusion.widening import widen
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm import sources
 from v2ir_lib.plm.sources import manifest_scenes
-from v2ir_lib.profiles import TINY, Sources
 from v2ir_lib.records import Record, read_manifest, write_manifest
-from v2ir_lib.weights import folder_hash, read_json
-from v2ir_lib.world import packs
-
-
-class FakePack(SimpleNamespace):
-    def __len__(self) -> int:
-        return len(self.visible)
-
-
-def fake_pack(name: str, limit: int | None = None) -> FakePack:
-    rng = np.random.default_rng(sum(map(ord, name)))
-    count = min(limit or 5, 5)
-    radiance = rng.uniform(20, 60, (count, 4, 24, 24)).astype(np.float32)
-    visible = None if name == "infrared" else rng.integers(0, 255, (count, 48, 48, 3)).astype(np.uint8)
-    pack = FakePack(name=name, radiance=radiance, visible=visible)
-    if visible is None:
-        pack.visible = [None] * count
-    return pack
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    """The parts of a random model, each in its folder, as a profile's sources name them."""
-    folder = tmp_path_factory.mktemp("models")
-    parts = random_components()
-    from diffusers import UNet2DConditionModel
-
-    for name, part in {"autoencoder": "vae", "text_encoder": "text_encoder", "tokenizer": "tokenizer"}.items():
-        parts[part].save_pretrained(folder / name)
-    parts["captioner"].save_pretrained(folder / "captioner")
-    parts["captioner_processor"].save_pretrained(folder / "captioner")
-    parts["segmenter"].save_pretrained(folder / "segmenter")
-    UNet2DConditionModel(**{**dict(parts["unet"].config), "in_channels": 4}).save_pretrained(folder / "unet")
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def small(models, monkeypatch, tmp_path_factory):
-    """The name "tiny" stands for the random model; packs have five scenes."""
-    names = ("autoencoder", "text_encoder", "tokenizer", "unet", "captioner", "segmenter")
-    few = replace(TINY.phase2, steps=2, batch_size=2, warmup_steps=1, window=0)
-    profile = replace(
-        TINY,
-        image_size=24,
-        train_resize=28,
-        reading_size=48,
-        caption_tokens=6,
-        caption_beams=1,
-        sources=Sources(**{name: str(models / name) for name in names}, pipeline=str(models / "diffv2ir")),
-        phase1=replace(few, lora_rank=2),
-        phase2=few,
-        phase3=few,
-        guidance=replace(TINY.guidance, steps=2),
-        unet={key: value for key, value in read_json(models / "unet/config.json").items() if key[0] != "_"},
-    )
-    monkeypatch.setitem(profiles.PROFILES, "tiny", profile)
-    monkeypatch.setattr(packs, "load_pack", fake_pack)
-    monkeypatch.setenv("V2IR_CACHE", str(models / "cache"))
-
-
-def train(capsys, phase: str, out: Path, *options) -> tuple[int, dict | None, list[str]]:
-    """Exit code, what --json printed, and the lines of stderr that are no progress."""
-    code = main(["train", phase, "--out", str(out), "--device", "cpu", "--json", *map(str, options)])
-    printed, err = capsys.readouterr()
-    lines = [line for line in err.replace("\r", "\n").split("\n") if line.strip() and "it/s" not in line]
-    lines = [line for line in lines if "%|" not in line]
-    return code, json.loads(printed) if printed else None, lines
+from v2ir_lib.weights import folder_hash
 
 
 @pytest.fixture(scope="module")
@@ -130,77 +55,6 @@ def test_three_phases_in_turn_end_in_a_model_that_translates(tmp_path, capsys, m
     arguments = ["translate", tmp_path / "photograph.png", tmp_path / "out.png", "--model", tmp_path / "3"]
     assert main([*map(str, arguments), "--device", "cpu"]) == 0
     assert Image.open(tmp_path / "out.png").size == (64, 40)
-
-
-def test_lora_in_place_of_the_whole_unet_in_phases_2_and_3(tmp_path, capsys, photograph):
-    """Only the attention projections and the first convolution differ afterwards; start and lora/ make up unet/."""
-    train(capsys, "phase1", tmp_path / "1")
-    fast = ("--lora", 3, "--learning-rate", 0.05, "--gradient-checkpointing")
-    code, second, _ = train(capsys, "phase2", tmp_path / "2", "--model", tmp_path / "1", *fast)
-    start, merged = widen(load_unet(tmp_path / "1/unet"), 12), load_unet(tmp_path / "2/unet")
-    changed = {name for name, weight in merged.named_parameters() if not torch.equal(weight, start.get_parameter(name))}
-    attention = {name for name in changed if name.removesuffix(".weight").endswith(tuple(ATTENTION))}
-    assert len(attention) > 10 and changed - attention == {"conv_in.weight", "conv_in.bias"}
-    layers = [start.get_parameter(name).shape for name in attention]
-    trained = sum(3 * sum(shape) for shape in layers) + start.conv_in.weight.numel() + start.conv_in.bias.numel()
-    assert code == 0 and second["lora_rank"] == 3 and second["trained_parameters"] == trained
-    assert float(merged.conv_in.weight[:, 4:].detach().abs().max()) > 0, "the new channels began at zero"
-
-    draw = torch.Generator().manual_seed(0)
-    z, text = torch.randn(1, 12, 8, 8, generator=draw), torch.randn(1, 7, 32, generator=draw)
-    with torch.no_grad():
-        before = start.eval()(z, 500, text).sample
-        beside = load_lora(start, tmp_path / "2/lora").eval()(z, 500, text).sample
-        after = merged.eval()(z, 500, text).sample
-    assert (after - before).abs().max() > 0.01
-    torch.testing.assert_close(beside, after, rtol=0, atol=1e-5)
-
-    code, third, _ = train(capsys, "phase3", tmp_path / "3", "--model", tmp_path / "2", *fast)
-    assert code == 0 and third["trained_parameters"] == trained and (tmp_path / "3/lora").is_dir()
-    Image.fromarray(photograph).save(tmp_path / "photograph.png")
-    arguments = ["translate", tmp_path / "photograph.png", tmp_path / "out.png", "--model", tmp_path / "3"]
-    assert main([*map(str, arguments), "--device", "cpu"]) == 0
-    assert Image.open(tmp_path / "out.png").size == (64, 40)
-    capsys.readouterr()
-    code, _, lines = train(capsys, "phase3", tmp_path / "x", "--model", tmp_path / "2/lora")
-    assert code == 2 and "fits only the UNet that it was trained beside" in lines[-1]
-
-
-def test_lora_that_changes_its_base_is_found_out(tmp_path, capsys, monkeypatch):
-    from v2ir_lib.plm import run
-
-    truly = run.train
-
-    def careless(unet, *a, **more):
-        progress = truly(unet, *a, **more)
-        with torch.no_grad():
-            unet.conv_out.bias[0] += 1e-6
-        return progress
-
-    monkeypatch.setattr(run, "train", careless)
-    with pytest.raises(AssertionError, match="phase2 changed the base model"):
-        train(capsys, "phase2", tmp_path / "2", "--model", "random", "--lora", 2)
-
-
-def test_eight_bits_without_their_library_are_refused_before_anything_is_read(tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)  # as if it were not installed
-    code, _, lines = train(capsys, "phase2", tmp_path / "x", "--model", "nowhere", "--optimizer", "adamw8bit")
-    assert code == 2 and len(lines) == 1 and "needs bitsandbytes: pip install bitsandbytes" in lines[0]
-    assert not (tmp_path / "x").exists()
-
-
-def test_the_usual_run_has_the_same_name_as_ever(tmp_path, capsys):
-    """What makes training lighter but says the same is no other run; what changes it is."""
-    names = {}
-    for name, options in {
-        "usual": (),
-        "light": ("--gradient-checkpointing", "--ema-on-cpu", "--optimizer", "adamw"),
-        "rank": ("--lora", 3),
-    }.items():
-        code, record, _ = train(capsys, "phase1", tmp_path / name, *options)
-        assert code == 0
-        names[name] = record["run"]
-    assert names["usual"] == names["light"] != names["rank"]
 
 
 def test_a_manifest_of_pictures_of_several_sizes(tmp_path, capsys, manifest, monkeypatch):
