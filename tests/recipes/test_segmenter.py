@@ -18,6 +18,12 @@ def pack():
     return fake_pack(12, seed=2)
 
 
+@pytest.fixture(scope="module")
+def small_pack():
+    """For what only counts pixels."""
+    return fake_pack(12, seed=2, size=96)
+
+
 @pytest.fixture
 def wrapper():
     torch.manual_seed(0)
@@ -171,7 +177,8 @@ def test_thresholds_part_good_masks_from_bad(pack, wrapper, monkeypatch):
     assert 0.5 <= setting["pred_iou_thresh"] < 0.8
 
 
-def test_measure_is_one_for_the_truth_and_trivial_for_nothing(pack, monkeypatch):
+def test_measure_is_one_for_the_truth_and_trivial_for_nothing(small_pack, monkeypatch):
+    pack = small_pack
     monkeypatch.setattr("v2ir_lib.world.CLASSES", CLASS_NAMES)
     places = iter(range(len(pack.visible)))
 
@@ -183,9 +190,9 @@ def test_measure_is_one_for_the_truth_and_trivial_for_nothing(pack, monkeypatch)
     perfect = score.measure(None, pack, generate=truth)
     assert perfect["mean_best_iou"] == perfect["found"] == perfect["stuff"] == 1.0
     assert set(perfect["by_class"]) <= {"person", "car", "bus", "animal"}
-    nothing = score.measure(None, pack, limit=6, generate=lambda image: np.zeros((0, 192, 192), bool))
+    nothing = score.measure(None, pack, limit=6, generate=lambda image: np.zeros((0, 96, 96), bool))
     assert nothing["mean_best_iou"] == nothing["masks_per_image"] == 0 and nothing["scenes"] == 6
-    cells = score.measure(None, pack, generate=lambda image: score.grid_cells(192, 192, 12))
+    cells = score.measure(None, pack, generate=lambda image: score.grid_cells(96, 96, 12))
     assert cells["masks_per_image"] == 144
     assert 0.05 < cells["mean_best_iou"] <= cells["grid"] < 0.6
     assert perfect["objects"] == sum((np.bincount(i.ravel())[1:] > 30).sum() for i in pack.instances)

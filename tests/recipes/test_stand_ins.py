@@ -23,16 +23,22 @@ class FakePack(SimpleNamespace):
         return len(self.captions)
 
 
-def fake_pack(name: str, limit: int | None = None, count: int = 8) -> FakePack:
-    """Noise over flat ground, one car each, and captions in the world's own words."""
+def fake_attributes(name: str, count: int) -> tuple[np.random.Generator, list[dict]]:
+    """What is said of each scene, and the generator that goes on to draw its pictures."""
     rng = np.random.default_rng(sum(map(ord, name)))
-    count = min(limit or count, count)
     choices = dict(setting=SETTINGS, time=TIMES, season=SEASONS, weather=WEATHERS, viewpoint=VIEWPOINTS)
     attributes = [
         {name: str(rng.choice(values)) for name, values in choices.items()}
         | {"objects": {"car": 1, "tree": 1}, "traffic": False}
         for _ in range(count)
     ]
+    return rng, attributes
+
+
+def fake_pack(name: str, limit: int | None = None, count: int = 8) -> FakePack:
+    """Noise over flat ground, one car each, and captions in the world's own words."""
+    count = min(limit or count, count)
+    rng, attributes = fake_attributes(name, count)
     instances = np.zeros((count, 192, 192), np.uint8)
     classes = np.full((count, 192, 192), CLASS_INDEX["road"], np.uint8)
     instances[:, 80:120, 60:140], classes[:, 80:120, 60:140] = 1, CLASS_INDEX["car"]
@@ -131,7 +137,7 @@ def test_the_text_encoder_pools_the_end_of_the_text(trained):
 
 
 def test_tokenizer_knows_the_words_and_spells_the_rest(tmp_path):
-    captions = fake_pack("captioned", count=200).captions
+    captions = [caption_of(attributes) for attributes in fake_attributes("captioned", 200)[1]]
     tokenizer = words.train_tokenizer([*captions, *[TINY.prompt.format(caption=""), TINY.phase1_prompt] * 50])
     tokenizer.save_pretrained(tmp_path)
     again = type(tokenizer).from_pretrained(tmp_path)

@@ -157,7 +157,7 @@ def choose_thresholds(segmenter: SamWrapper, pack, limit: int = 24, sides: tuple
             found = candidates(segmenter, np.asarray(pack.visible[i]), side)
             true, _ = true_objects(pack.instances[i], pack.classes[i])
             true = np.concatenate([true, true_stuff(pack.instances[i], pack.classes[i])])
-            rows.append([drawn_iou(found["masks"][_kept(found, *thresholds)], true) for thresholds in grid])
+            rows.append(_drawn_under(grid, found, true))
         totals = np.sum(rows, axis=0)
         means = (totals[:, 0] / np.maximum(totals[:, 1], 1) + totals[:, 2] / np.maximum(totals[:, 3], 1)) / 2
         chosen = int(means.argmax())
@@ -177,6 +177,14 @@ def drawn_iou(masks: np.ndarray, true: np.ndarray) -> tuple[float, int, float, i
     """
     iou, pixels = best_iou(masks_of_labels(label_map(masks)), true), true.sum(axis=(1, 2))
     return float(iou.sum()), len(true), float((iou * pixels).sum()), int(pixels.sum())
+
+
+def _drawn_under(grid: list[tuple], found: dict, true: np.ndarray) -> list[tuple[float, int, float, int]]:
+    """`drawn_iou` under each of the thresholds; many keep the same masks, whose map is drawn once."""
+    kept = [_kept(found, *thresholds) for thresholds in grid]
+    different = {index.tobytes(): index for index in kept}
+    drawn = {name: drawn_iou(found["masks"][index], true) for name, index in different.items()}
+    return [drawn[index.tobytes()] for index in kept]
 
 
 def _kept(found: dict, said: float, stability: float, box_nms: float) -> np.ndarray:

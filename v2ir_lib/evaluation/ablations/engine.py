@@ -34,7 +34,7 @@ def run_table(table: Table, lab: Lab, rows: list[Row], seeds: list[int], out: Pa
     clock = Clock(jobs)
     for number, job in enumerate(jobs, start=1):
         left = in_words(clock.seconds_left())
-        print(f"[{number}/{len(jobs)}] {job.label}; left in all: about {left}", file=sys.stderr)
+        print(f"[{number}/{len(jobs)}] {job.label}; left: about {left} of training and sampling", file=sys.stderr)
         if isinstance(job.what, Row):
             do_row(lab, job.what, job.seed, out / table.name)
             write_json(out / f"{table.name}.json", make_report(table, lab, out))

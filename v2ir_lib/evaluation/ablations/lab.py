@@ -39,7 +39,7 @@ class Lab:
 
     budget: Budget
     profile: Profile = TINY
-    _kept: dict = field(default_factory=dict)  # packs, and the data of the last phase: rows come in turn
+    _kept: dict = field(default_factory=dict)  # packs and infrared latents, 200 MB at most
 
     @cached_property
     def encoders(self) -> Encoders:
@@ -112,7 +112,7 @@ class Lab:
         return cache_dir() / "evaluation" / "ablations" / f"{stage.phase}-{stage.seed}-{self.stage_key(stage)[:16]}"
 
     def data(self, stage: Stage) -> PhaseData:
-        """What a stage learns from, in memory until another phase's is asked for."""
+        """What a stage learns from; what rows share of it stays in memory."""
         phase, encoders = self.phase(stage), self.encoders
         pack = self._once(("pack", phase.pack), lambda: load_pack(phase.pack, limit=self.budget.scenes))
         if stage.network == "regression":
@@ -133,7 +133,7 @@ class Lab:
 
     def _once(self, key: tuple, make):
         if key not in self._kept:
-            self._kept = {known: value for known, value in self._kept.items() if known[0] != key[0]} | {key: make()}
+            self._kept[key] = make()
         return self._kept[key]
 
 
