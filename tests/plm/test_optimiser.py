@@ -13,6 +13,7 @@ from diffusers import UNet2DConditionModel
 from small_runs import small_data, small_phase, small_unet
 
 from v2ir_lib.errors import UserError
+from v2ir_lib.plm import train as training
 from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import TENSORS, checkpoints, load_newest
 from v2ir_lib.plm.draws import draw_batch
@@ -178,3 +179,14 @@ def test_weights_in_pieces_are_refused(kind):
         return
     with pytest.raises(UserError, match=f"8-bit moments cannot be had with {kind}, which splits"):
         check_whole(accelerator, "8-bit moments")
+
+
+@pytest.mark.parametrize("asked", [{"optimizer": ADAMW_8BIT}, {"ema_on_cpu": True}])
+def test_a_run_in_pieces_is_refused_before_it_trains(tmp_path, monkeypatch, asked):
+    from accelerate.utils import DistributedType
+
+    monkeypatch.setattr(training, "make_accelerator", lambda *_: SimpleNamespace(distributed_type=DistributedType.FSDP))
+    phase = small_phase("phase2")
+    with pytest.raises(UserError, match="cannot be had with FSDP"):
+        training.train(small_unet(12), phase, small_data(phase), None, seed=0, folder=tmp_path / "run", **asked)
+    assert not (tmp_path / "run").exists()
