@@ -34,7 +34,7 @@ from v2ir_lib.files import repo_root, sha256, write_json
 from v2ir_lib.world.cameras import STYLE_CAMERA
 
 TESTED, OTHER = HALVES  # the fixed test frames are the first half's
-SEQUENCES, STEPS, SEEDS, LONGER = 64, 400, 3, 1200
+SEQUENCES, STEPS, SEEDS, LONGER = 96, 400, 3, 1200
 PAPER = {  # M³FD, Table 1
     "randomly split": {"fid": 45.89, "psnr": 21.70, "ssim": 0.7196},
     "manually split": {"fid": 70.29, "psnr": 19.30, "ssim": 0.6620},
