@@ -8,6 +8,8 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
+from v2ir_lib.diffusion.tiles import Tiling
+
 
 @torch.no_grad()
 def moments(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
@@ -34,15 +36,23 @@ def encode_target(vae: AutoencoderKL, images: torch.Tensor, generator: torch.Gen
     return target_from_moments(parameters, vae.config.scaling_factor, noise.to(parameters))
 
 
-def encode_condition(vae: AutoencoderKL, images: torch.Tensor) -> torch.Tensor:
-    """Images (B, 3, H, W) in [-1, 1] to a condition (B, 4, h, w), mode and unscaled."""
-    return condition_from_moments(moments(vae, images))
+def encode_condition(vae: AutoencoderKL, images: torch.Tensor, tiling: Tiling | None = None) -> torch.Tensor:
+    """Images (B, 3, H, W) in [-1, 1] to a condition (B, 4, h, w), mode and unscaled; blended from tiles, if given."""
+
+    def encode(images: torch.Tensor) -> torch.Tensor:
+        return condition_from_moments(moments(vae, images))
+
+    return encode(images) if tiling is None else tiling.map(encode, images)
 
 
 @torch.no_grad()
-def decode(vae: AutoencoderKL, latents: torch.Tensor) -> torch.Tensor:
-    """z_0 (B, 4, h, w), scaled, to images (B, 3, H, W) clamped to [-1, 1]."""
-    return vae.decode(latents / vae.config.scaling_factor).sample.clamp(-1, 1)
+def decode(vae: AutoencoderKL, latents: torch.Tensor, tiling: Tiling | None = None) -> torch.Tensor:
+    """z_0 (B, 4, h, w), scaled, to images (B, 3, H, W) clamped to [-1, 1]; blended from tiles, if given."""
+
+    def picture(latents: torch.Tensor) -> torch.Tensor:
+        return vae.decode(latents / vae.config.scaling_factor).sample.clamp(-1, 1)
+
+    return picture(latents) if tiling is None else tiling.map(picture, latents)
 
 
 def infrared(images: torch.Tensor) -> torch.Tensor:

@@ -43,6 +43,15 @@ def question(z_0: torch.Tensor, eps: torch.Tensor, alpha_bar: torch.Tensor, pred
     raise ValueError(f"unknown prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
 
 
+def estimate(z_t: torch.Tensor, answer: torch.Tensor, alpha_bar: torch.Tensor, prediction: str) -> torch.Tensor:
+    """The z_0 that an answer of the network to z_t stands for: `question` the other way round."""
+    if prediction == "epsilon":
+        return (z_t - (1 - alpha_bar).sqrt() * answer) / alpha_bar.sqrt()
+    if prediction == "v_prediction":
+        return alpha_bar.sqrt() * z_t - (1 - alpha_bar).sqrt() * answer
+    raise ValueError(f"unknown prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}")
+
+
 def min_snr_weights(alpha_bar: torch.Tensor, gamma: float | None, prediction: str = "epsilon") -> torch.Tensor:
     """Weights of squared errors, same shape as `alpha_bar`: an error in z_0 counts min(SNR, γ), SNR = ᾱ / (1 − ᾱ).
 

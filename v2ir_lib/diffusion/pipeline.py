@@ -1,7 +1,7 @@
 """DiffV2IR from end to end: a visible picture → words and segments → Eq. 2 → an infrared picture of the same size."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,26 +14,18 @@ from v2ir_lib.diffusion import images as pictures
 from v2ir_lib.diffusion.components import encode_text
 from v2ir_lib.diffusion.conditions import Conditions
 from v2ir_lib.diffusion.folders import load_components, save_components
-from v2ir_lib.diffusion.guidance import branches
+from v2ir_lib.diffusion.guidance import guided
 from v2ir_lib.diffusion.latents import decode, encode_condition, infrared
-from v2ir_lib.diffusion.sampling import sample
+from v2ir_lib.diffusion.sampling import evaluations, sample, scheduler_like
+from v2ir_lib.diffusion.settings import Sampling
+from v2ir_lib.diffusion.tiles import Tiling
+from v2ir_lib.diffusion.translation import Translation
+from v2ir_lib.errors import UserError
 from v2ir_lib.profiles import Profile
 from v2ir_lib.vlum.captioner import describe
 from v2ir_lib.vlum.prompts import TEMPLATE, fit_prompt, make_prompt
 from v2ir_lib.vlum.segmenter import SamWrapper, automatic_masks
 from v2ir_lib.vlum.segments import render
-
-
-@dataclass(frozen=True)
-class Translation:
-    """What `DiffV2IRPipeline` returns, one entry for each picture."""
-
-    images: list[Image.Image]  # mode "L", of the input's size
-    captions: list[str | None]  # None where the prompt was given
-    prompts: list[str]  # as the text encoder read them
-    segments: list[np.ndarray]  # uint8 (h, w, 3), as SAM's masks were drawn
-    seeds: list[int]
-    trajectories: list[list[Image.Image]] | None  # the picture expected at each step, at working size
 
 
 class DiffV2IRPipeline(DiffusionPipeline):
@@ -91,10 +83,14 @@ class DiffV2IRPipeline(DiffusionPipeline):
         )
 
     @property
+    def factor(self) -> int:
+        """Pixels along a side for one of the latent: the autoencoder's factor."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
     def multiple(self) -> int:
         """Pixels that each side must be a multiple of: the autoencoder's factor times the UNet's."""
-        depth = len(self.vae.config.block_out_channels) + len(self.unet.config.block_out_channels) - 2
-        return 2**depth
+        return self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
 
     @torch.no_grad()
     def __call__(
@@ -110,6 +106,7 @@ class DiffV2IRPipeline(DiffusionPipeline):
         steps: int | None = None,
         seed: int | Sequence[int] = 0,
         batch_size: int = 8,
+        how: Sampling | None = None,
         trajectory: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> Translation:
@@ -118,8 +115,10 @@ class DiffV2IRPipeline(DiffusionPipeline):
         prompt, caption: one for all or one each; a prompt stands as it is, unless it holds `{caption}`; without either,
         BLIP writes the caption. segments: maps to use in place of SAM's, uint8 (h, w, 3) of any size. A scale, or
         steps, of None is the model's own default. seed: one number (picture i gets seed + i), or one each. Pictures
-        that work at one size run together, `batch_size` at a time. progress(step) is called after every step.
+        that work at one size run together, `batch_size` at a time. how: sampler, order of Eq. 2, tiles and more; by
+        default the paper's. progress(number) is called after every step, with Heun after every evaluation.
         """
+        how = how or Sampling()
         images = [images] if isinstance(images, np.ndarray | Image.Image) else list(images)
         images = [pictures.to_rgb(image) if isinstance(image, Image.Image) else image for image in images]
         for image in images:
@@ -135,38 +134,48 @@ class DiffV2IRPipeline(DiffusionPipeline):
         segments = [
             self.segment(small) if given is None else given for small, given in zip(reading, segments, strict=True)
         ]
-        prompts, captions = self._prompts(reading, prompts, captions)
+        prompts, captions = self.words(reading, prompts, captions)
         scales = {"s_text": s_text, "s_visible": s_visible, "s_segments": s_segments}
-        every = branches(**{name: self.config[name] if value is None else value for name, value in scales.items()})
+        scales = {name: self.config[name] if value is None else value for name, value in scales.items()}
+        steps, every = steps or self.config.steps, guided(**scales, how=how)
+        ours = how.sampler == "euler-ancestral"
+        scheduler = self.scheduler if ours else scheduler_like(self.scheduler, how.sampler)
+        needed = evaluations(scheduler, every, steps)
         null_text = encode_text(self.tokenizer, self.text_encoder, [""])
 
         done: list = [None] * count
+        evaluated: list = [0] * count
         trajectories: list = [[] for _ in range(count)]
-        for chunk in self._chunks(images, batch_size):
+        for chunk in self._chunks(images, batch_size, how):
+            tiling = self.tiling(images[chunk[0]], how)
             conditions = self.conditions(
-                [images[i] for i in chunk], [prompts[i] for i in chunk], [segments[i] for i in chunk]
+                [images[i] for i in chunk], [prompts[i] for i in chunk], [segments[i] for i in chunk], how
             )
 
-            def watch(step, _, estimate, chunk=chunk):
+            def watch(step, _, estimate, chunk=chunk, tiling=tiling):
                 if trajectory:
-                    for i, grey in zip(chunk, infrared(decode(self.vae, estimate)), strict=True):
+                    for i, grey in zip(chunk, infrared(decode(self.vae, estimate, tiling)), strict=True):
                         trajectories[i].append(pictures.to_grey(grey, *grey.shape))
                 if progress is not None:
                     progress(step)
 
             z = sample(
                 self.unet,
-                self.scheduler,
+                scheduler,
                 conditions,
                 null_text,
                 every,
-                steps=steps or self.config.steps,
+                steps=steps,
                 seeds=[seeds[i] for i in chunk],
-                callback=watch,
+                callback=watch if trajectory or progress is not None else None,
+                rescale=how.rescale,
+                slice=how.slice,
+                tiling=tiling,
             )
-            for i, grey in zip(chunk, infrared(decode(self.vae, z)), strict=True):
+            for i, grey in zip(chunk, infrared(decode(self.vae, z, tiling)), strict=True):
                 done[i] = pictures.to_grey(grey, *images[i].shape[:2])
-        return Translation(done, captions, prompts, segments, seeds, trajectories if trajectory else None)
+                evaluated[i] = needed * (1 if tiling is None else len(tiling))
+        return Translation(done, captions, prompts, segments, seeds, evaluated, trajectories if trajectory else None)
 
     def read(self, image: np.ndarray) -> np.ndarray:
         """The picture as BLIP and SAM see it: uint8 (h, w, 3), longer side `reading_size`."""
@@ -178,20 +187,39 @@ class DiffV2IRPipeline(DiffusionPipeline):
             raise ValueError("this pipeline has no segmenter: pass segments=")
         return render(automatic_masks(self.segmenter, reading), self.config.segments)
 
-    def conditions(self, images: list[np.ndarray], prompts: list[str], segments: list[np.ndarray]) -> Conditions:
+    def conditions(
+        self, images: list[np.ndarray], prompts: list[str], segments: list[np.ndarray], how: Sampling | None = None
+    ) -> Conditions:
         """What the UNet is given for pictures that share a working size; everything is resized to that here."""
-        size = self.working_size(images[0])
+        size, tiling = self.working_size(images[0], how), self.tiling(images[0], how)
         visible = pictures.to_model([pictures.resize(image, *size) for image in images])
         drawn = pictures.to_model([pictures.resize(picture, *size) for picture in segments])
         return Conditions(
             text=encode_text(self.tokenizer, self.text_encoder, prompts),
-            visible=encode_condition(self.vae, visible.to(self.device)),
-            segments=encode_condition(self.vae, drawn.to(self.device)),
+            visible=encode_condition(self.vae, visible.to(self.device), tiling),
+            segments=encode_condition(self.vae, drawn.to(self.device), tiling),
         )
 
-    def working_size(self, image: np.ndarray) -> tuple[int, int]:
-        """(height, width) at which a picture is translated: about image_size² pixels, in its own aspect."""
-        return pictures.working_size(*image.shape[:2], self.config.image_size, self.multiple)
+    def working_size(self, image: np.ndarray, how: Sampling | None = None) -> tuple[int, int]:
+        """(height, width) at which a picture is translated: about image_size² pixels, or how.size², in its own aspect.
+
+        In tiles, its own size, to the nearest multiple.
+        """
+        how = how or Sampling()
+        own = math.sqrt(image.shape[0] * image.shape[1])
+        side = how.size or (self.config.image_size if how.tile is None else own)
+        return pictures.working_size(*image.shape[:2], side, self.multiple)
+
+    def tiling(self, image: np.ndarray, how: Sampling | None) -> Tiling | None:
+        """The tiles in which a picture is translated, if so. `UserError` for tiles that the networks cannot take."""
+        if how is None or how.tile is None:
+            return None
+        if how.tile % self.multiple or how.shared % self.factor:
+            raise UserError(
+                f"tiles of {how.tile} that share {how.shared} pixels do not fit this model: a tile must be a multiple "
+                f"of {self.multiple}, an overlap of {self.factor}"
+            )
+        return Tiling(*(side // self.factor for side in (*self.working_size(image, how), how.tile, how.shared)))
 
     def save_pretrained(
         self, folder: str | Path, half: bool = False, shared: dict[str, str] | None = None, **_unused
@@ -214,8 +242,10 @@ class DiffV2IRPipeline(DiffusionPipeline):
         pipeline.to(device)
         return pipeline
 
-    def _prompts(self, reading, prompts, captions):
-        """Captions where a prompt has room for one and none is given; then the prompts, cut to what can be read."""
+    def words(
+        self, reading: list[np.ndarray], prompts: list[str | None], captions: list[str | None]
+    ) -> tuple[list[str], list[str | None]]:
+        """Prompts, cut to what can be read, and captions: by BLIP where a prompt has room for one and none is given."""
         templates = [self.config.template if prompt is None else prompt for prompt in prompts]
         wanted = ["{caption}" in template for template in templates]
         captions = [caption if wants else None for caption, wants in zip(captions, wanted, strict=True)]
@@ -233,11 +263,11 @@ class DiffV2IRPipeline(DiffusionPipeline):
         made = [make_prompt(caption or "", template) for caption, template in zip(captions, templates, strict=True)]
         return [fit_prompt(prompt, self.tokenizer) for prompt in made], captions
 
-    def _chunks(self, images, batch_size):
+    def _chunks(self, images, batch_size, how):
         """Numbers of pictures that run together: equal working size, at most `batch_size`."""
         groups: dict = {}
         for i, image in enumerate(images):
-            groups.setdefault(self.working_size(image), []).append(i)
+            groups.setdefault(self.working_size(image, how), []).append(i)
         for group in groups.values():
             for start in range(0, len(group), batch_size):
                 yield group[start : start + batch_size]
