@@ -17,6 +17,7 @@ from v2ir_lib.cli.ablate import ablate
 from v2ir_lib.cli.data import data
 from v2ir_lib.cli.evaluation import evaluate
 from v2ir_lib.cli.options import AsJson
+from v2ir_lib.cli.translate import translate
 from v2ir_lib.errors import UserError
 from v2ir_lib.plm.command import train
 
@@ -87,47 +88,7 @@ def _root(
     """
 
 
-@app.command()
-def translate(
-    input: Annotated[Path, typer.Argument(help="An image, or a folder of images (its sub-folders too).")],
-    output: Annotated[Path, typer.Argument(help="A file for a file, a folder for a folder; created.")],
-    model: Annotated[Path | None, typer.Option(help="A pipeline folder; without it, the shipped tiny one.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Sampling steps; without it, the model's own default.")] = None,
-    s_text: Annotated[float | None, typer.Option(help="Guidance scale of the text, Eq. 2.")] = None,
-    s_visible: Annotated[float | None, typer.Option(help="Guidance scale of the visible image.")] = None,
-    s_segments: Annotated[float | None, typer.Option(help="Guidance scale of the segmentation map.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed and settings, same bytes.")] = 0,
-    prompt: Annotated[str | None, typer.Option(help="Used in place of the prompt made from BLIP's caption.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make outputs again that are there.")] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Turn visible images into infrared ones, of the same size, each with a JSON that says how it was made.
-
-    An image that cannot be read is named and skipped; the rest goes on, and the exit code is then 2.
-
-    Example:  v2ir translate photographs/ infrared/ --steps 20 --seed 7
-    """
-    from v2ir_lib.diffusion.translate import translate_folder
-
-    summary = translate_folder(
-        input,
-        output,
-        model=model,
-        steps=steps,
-        s_text=s_text,
-        s_visible=s_visible,
-        s_segments=s_segments,
-        seed=seed,
-        prompt=prompt,
-        batch_size=batch_size,
-        device=device,
-        overwrite=overwrite,
-    )
-    if as_json:
-        print(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
-    return summary.exit_code
+app.command()(translate)
 
 
 @app.command()

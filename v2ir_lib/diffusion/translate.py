@@ -1,23 +1,34 @@
 """What `v2ir translate` does: a picture or a folder of pictures in, infrared ones out, each with a note of how."""
 
-import hashlib
 import io
 import math
 import os
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
 from tqdm.auto import tqdm
 
-from v2ir_lib.diffusion.images import SUFFIXES, read_image
+from v2ir_lib.diffusion.images import read_image
+from v2ir_lib.diffusion.jobs import Job, image_seed, plan
+from v2ir_lib.diffusion.settings import Sampling
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, repo_root, write_json
 
+if TYPE_CHECKING:
+    from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
+
 MODEL = Path("models/tiny/diffv2ir")  # below the repository
 MAX_STEPS = 1000  # the noise schedule has no more
+SPREAD = "spread"  # NAME.spread.png
+SPREAD_GREYS = 4  # grey levels of a spread map for one of standard deviation: 255 is 64 or more
 
 
 @dataclass
@@ -56,6 +67,8 @@ def translate_folder(
     batch_size: int = 1,
     device: str = "auto",
     overwrite: bool = False,
+    seeds: int = 1,
+    **sampling,
 ) -> Summary:
     """Translate INPUT, a picture or a folder with sub-folders, into OUTPUT, and write NAME.json beside each NAME.png.
 
@@ -63,11 +76,17 @@ def translate_folder(
     has its own seed, made of `seed` and its path below INPUT, so neither order nor subset changes it; at a fixed batch
     size, device and thread count the same call writes the same bytes. Outputs that exist are kept unless `overwrite`.
     A picture that cannot be read is named on stderr and skipped. `UserError` for everything that concerns the whole.
+
+    `sampling` are fields of `settings.Sampling`; the defaults are the paper's. With several `seeds` NAME.png is the
+    mean of as many translations, and NAME.spread.png their standard deviation, `SPREAD_GREYS` times in grey levels.
     """
     started = time.perf_counter()
     input, output, summary = Path(input), Path(output), Summary()
-    _check_settings(steps, batch_size, s_text=s_text, s_visible=s_visible, s_segments=s_segments)
+    _check_settings(steps, batch_size, seeds, s_text=s_text, s_visible=s_visible, s_segments=s_segments)
+    how = Sampling(**sampling)
     jobs = plan(input, output)
+    if seeds > 1:
+        _check_spreads(jobs)
     todo = [job for job in jobs if overwrite or not job.target.exists()]
     summary.kept = [str(job.target) for job in jobs if not (overwrite or not job.target.exists())]
     _check_writable(output)
@@ -77,6 +96,7 @@ def translate_folder(
         from v2ir_lib.diffusion.components import to_device
         from v2ir_lib.diffusion.folders import component_folders, pipeline_hash
         from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
+        from v2ir_lib.diffusion.sampling import SOLVERS
 
         place = to_device(device)
         folder = Path(model) if model is not None else repo_root() / MODEL
@@ -85,13 +105,16 @@ def translate_folder(
         given = {"s_text": s_text, "s_visible": s_visible, "s_segments": s_segments, "steps": steps}
         settings = {name: pipeline.config[name] if value is None else value for name, value in given.items()}
         note = {"model": str(folder), "model_sha256": pipeline_hash(folder), "seed": seed, **settings}
-        note |= {"scheduler": type(pipeline.scheduler).__name__, "batch_size": batch_size, "device": str(place)}
+        note |= {"scheduler": SOLVERS[how.sampler].scheduler.__name__, "sampling": asdict(how)}
+        note |= {"batch_size": batch_size, "device": str(place)}
+        run = _Run(pipeline, prompt, seed, seeds, batch_size, settings | {"how": how}, note)
         summary.load_seconds = time.perf_counter() - started
 
         with tqdm(total=len(todo), unit="image", desc="translating") as bar, _plain_warnings():
-            for start in range(0, len(todo), batch_size):
-                _translate(pipeline, todo[start : start + batch_size], prompt, seed, settings, note, summary)
-                bar.update(len(todo[start : start + batch_size]))
+            together = batch_size if seeds == 1 else 1  # else one picture's seeds are a batch
+            for start in range(0, len(todo), together):
+                _translate(run, todo[start : start + together], summary)
+                bar.update(len(todo[start : start + together]))
     summary.seconds = time.perf_counter() - started
     if summary.translated:
         summary.seconds_per_image = (summary.seconds - summary.load_seconds) / len(summary.translated)
@@ -100,54 +123,20 @@ def translate_folder(
 
 
 @dataclass(frozen=True)
-class Job:
-    """One picture: where it is, its name below INPUT, where its translation goes."""
+class _Run:
+    """What all pictures of a call have in common."""
 
-    source: Path
-    name: str
-    target: Path
-
-
-def plan(input: Path, output: Path) -> list[Job]:
-    """All pictures below INPUT, in order of name, each with an output of its own; `UserError` where that cannot be.
-
-    a.jpg and a.png beside each other become a.jpg.png and a.png.png. What lies in OUTPUT is never read.
-    """
-    if not input.exists():
-        raise UserError(f"no such file or folder: {input}")
-    if input.is_file():
-        is_file = output.suffix.lower() in SUFFIXES and not output.is_dir()
-        jobs = [Job(input, input.name, output if is_file else output / f"{input.stem}.png")]
-    else:
-        if output.exists() and not output.is_dir():
-            raise UserError(f"{output} is a file, but {input} is a folder: give a folder to write to")
-        if output.resolve() == input.resolve():
-            raise UserError(f"the output folder is the input folder itself, {input}: choose another")
-        sources = _pictures_below(input, output.resolve())
-        if not sources:
-            raise UserError(f"no pictures in {input} (looked for {' '.join(SUFFIXES)}, sub-folders too)")
-        names = [source.relative_to(input) for source in sources]
-        jobs = [
-            Job(source, name.as_posix(), output / target)
-            for source, name, target in zip(sources, names, _distinct(names), strict=True)
-        ]
-    inputs = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        if job.target.resolve() in inputs:
-            raise UserError(f"{job.target} is one of the inputs and would be overwritten: choose another output")
-    return jobs
+    pipeline: "DiffV2IRPipeline"
+    prompt: str | None
+    seed: int
+    seeds: int
+    batch_size: int
+    settings: dict  # scales, steps, how: the pipeline's
+    note: dict  # for every sidecar
 
 
-def image_seed(seed: int, name: str) -> int:
-    """A picture's own seed, 48 bits, from the run's seed and the picture's name below INPUT."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "big")
-
-
-def _translate(pipeline, jobs: list[Job], prompt, seed: int, settings: dict, note: dict, summary: Summary) -> None:
-    """One batch: read, translate, write. Both files are renamed once both are written.
-
-    The sidecar comes first: a picture that is there is complete.
-    """
+def _translate(run: _Run, jobs: list[Job], summary: Summary) -> None:
+    """One batch: read, translate, write."""
     readable, images = [], []
     for job in jobs:
         try:
@@ -158,63 +147,85 @@ def _translate(pipeline, jobs: list[Job], prompt, seed: int, settings: dict, not
             tqdm.write(f"skipped: {error}", file=sys.stderr)
     if not readable:
         return
-    seeds = [image_seed(seed, job.name) for job in readable]
-    done = pipeline(images, prompt=prompt, seed=seeds, batch_size=len(images), **settings)
-    for i, job in enumerate(readable):
-        working = pipeline.working_size(images[i])
-        record = {
-            "source": job.name,
-            "caption": done.captions[i],
-            "prompt": done.prompts[i],
-            "image_seed": seeds[i],
-            "size": list(done.images[i].size),
-            "working_size": [working[1], working[0]],
-            **note,
-        }
-        buffer = io.BytesIO()  # encoded in memory: an encoder that fails on a full disk hides why
-        done.images[i].save(buffer, format=_format(job.target))
-        note_path = job.target.with_suffix(".json")
-        try:
-            with atomic_path(job.target) as picture, atomic_path(note_path) as sidecar:
-                write_json(sidecar, record)
-                picture.write_bytes(buffer.getvalue())
-        except BaseException:
-            if not job.target.exists():
-                note_path.unlink(missing_ok=True)
-            raise
+    made = _several(run, readable[0], images[0]) if run.seeds > 1 else _once(run, readable, images)
+    for job, (pictures, record) in zip(readable, made, strict=True):
+        _write(job, pictures, record)
         summary.translated.append(str(job.target))
 
 
-def _pictures_below(folder: Path, output: Path) -> list[Path]:
-    found = []
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(d for d in folders if not d.startswith(".") and (Path(here) / d).resolve() != output)
-        found += [Path(here) / name for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
+def _once(run: _Run, jobs: list[Job], images: list) -> Iterator[tuple[dict, dict]]:
+    """Each picture's files, by name of what they show, and its note."""
+    seeds = [image_seed(run.seed, job.name) for job in jobs]
+    done = run.pipeline(images, prompt=run.prompt, seed=seeds, batch_size=len(images), **run.settings)
+    for i, job in enumerate(jobs):
+        yield {"": done.images[i]}, _record(run, job, images[i], done, i)
 
 
-def _distinct(names: list[Path]) -> list[Path]:
-    """Output names, .png, that differ even where upper and lower case do not; clashing ones keep their old suffix."""
-    targets = [name.with_suffix(".png") for name in names]
-    while True:
-        counts: dict[str, int] = {}
-        for target in targets:
-            counts[str(target).lower()] = counts.get(str(target).lower(), 0) + 1
-        clashing = [i for i, target in enumerate(targets) if counts[str(target).lower()] > 1]
-        if not clashing:
-            return targets
-        longer = [names[i].with_name(names[i].name + ".png") for i in clashing]
-        if all(targets[i] == target for i, target in zip(clashing, longer, strict=True)):
-            raise UserError(f"{names[clashing[0]]} and {names[clashing[1]]} differ in case only: rename one of them")
-        for i, target in zip(clashing, longer, strict=True):
-            targets[i] = target
+def _several(run: _Run, job: Job, image) -> Iterator[tuple[dict, dict]]:
+    """The same for one picture from several seeds: the first is the one that it would have alone."""
+    from v2ir_lib.diffusion.translation import translate_seeds
+
+    seeds = [image_seed(run.seed, job.name, number) for number in range(run.seeds)]
+    found = translate_seeds(run.pipeline, image, seeds, prompt=run.prompt, batch_size=run.batch_size, **run.settings)
+    grey = [
+        Image.fromarray(np.rint(v.clip(0, 255)).astype(np.uint8)) for v in (found.mean, SPREAD_GREYS * found.deviation)
+    ]
+    record = _record(run, job, image, found.translations, 0)
+    record |= {"image_seeds": seeds, "unet_evaluations": sum(found.translations.evaluations)}
+    record |= {"spread": {"mean": round(float(found.deviation.mean()), 3), "greys_for_one": SPREAD_GREYS}}
+    yield dict(zip(("", SPREAD), grey, strict=True)), record
 
 
-def _check_settings(steps: int | None, batch_size: int, **scales: float | None) -> None:
+def _record(run: _Run, job: Job, image, done, i: int) -> dict:
+    working = run.pipeline.working_size(image, run.settings["how"])
+    return {
+        "source": job.name,
+        "caption": done.captions[i],
+        "prompt": done.prompts[i],
+        "image_seed": done.seeds[i],
+        "size": list(done.images[i].size),
+        "working_size": [working[1], working[0]],
+        "unet_evaluations": done.evaluations[i],
+        **run.note,
+    }
+
+
+def _write(job: Job, pictures: dict, record: dict) -> None:
+    """All files of a picture, renamed once all are written; the picture last: one that is there is complete."""
+    note_path, encoded = job.target.with_suffix(".json"), {}
+    for name, picture in pictures.items():
+        encoded[name] = io.BytesIO()  # encoded in memory: an encoder that fails on a full disk hides why
+        picture.save(encoded[name], format=_format(job.target))
+    try:
+        with ExitStack() as files:
+            places = {name: files.enter_context(atomic_path(job.with_mark(name))) for name in encoded}
+            write_json(files.enter_context(atomic_path(note_path)), record)
+            for name, place in places.items():
+                place.write_bytes(encoded[name].getvalue())
+    except BaseException:
+        if not job.target.exists():
+            for path in (note_path, *(job.with_mark(name) for name in encoded)):
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _check_spreads(jobs: list[Job]) -> None:
+    """`UserError` where a spread map would take the place of a picture."""
+    taken = {path.resolve() for job in jobs for path in (job.source, job.target)}
+    for job in jobs:
+        if job.with_mark(SPREAD).resolve() in taken:
+            raise UserError(
+                f"{job.with_mark(SPREAD)} is a picture's own name: rename the picture, or leave --seeds out"
+            )
+
+
+def _check_settings(steps: int | None, batch_size: int, seeds: int, **scales: float | None) -> None:
     if steps is not None and not 2 <= steps <= MAX_STEPS:
         raise UserError(f"steps must be between 2 and {MAX_STEPS}, not {steps}")
     if batch_size < 1:
         raise UserError(f"the batch size must be at least 1, not {batch_size}")
+    if seeds < 1:
+        raise UserError(f"seeds must be at least 1, not {seeds}")
     for name, value in scales.items():
         if value is not None and not math.isfinite(value):
             raise UserError(f"{name.replace('_', '-')} must be a finite number, not {value}")
@@ -242,8 +253,6 @@ def _check_writable(output: Path) -> None:
 
 
 def _format(target: Path) -> str:
-    from PIL import Image
-
     return Image.registered_extensions().get(target.suffix.lower(), "PNG")
 
 
