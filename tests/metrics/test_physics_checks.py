@@ -68,8 +68,11 @@ def test_a_lamp_that_leaks_in_is_caught_alone(night):
 
 def test_lamps_are_asked_for_in_the_dark_only(night):
     luma, truth, *_ = night
-    assert np.isnan(lamp_leak(truth, truth, np.maximum(luma, 80))).all(), "daylight"
-    assert np.isnan(lamp_leak(truth, truth, np.minimum(luma, 240))).all(), "no lamp"
+    assert np.isfinite(lamp_leak(truth, truth, np.maximum(luma, 109))).all()
+    assert np.isnan(lamp_leak(truth, truth, np.maximum(luma, 110))).all(), "daylight"
+    assert np.isnan(lamp_leak(truth, truth, np.minimum(luma, 250))).all(), "no lamp"
+    luma[:, :4] = 255
+    assert np.isnan(lamp_leak(truth, truth, luma)).all(), "a bright sky"
 
 
 def test_a_lamp_by_hand():

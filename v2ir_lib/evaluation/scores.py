@@ -68,7 +68,7 @@ def score(
     """Every metric and check of pictures against their truth, both uint8 (N, H, W).
 
     luma: of the visible pictures, uint8 (N, H, W). classes: (N, H, W), numbers in `CLASSES`; then also "error CLASS"
-    and "bias CLASS". times: day, dusk, night, or "" where unknown; people are looked at by night.
+    and "bias CLASS". times: day, dusk, night, or "" where unknown; people are looked at by night, lamps not by day.
     """
     found = {name: function(pictures, truth) for name, function in PIXEL.items()}
     found["edge_agreement"] = edge_agreement(pictures, truth)
@@ -76,7 +76,8 @@ def score(
         found["luma_correlation"] = luma_correlation(pictures, luma)
         found["luma_correlation_truth"] = luma_correlation(truth, luma)
         found["beyond_luma"] = beyond_luma(pictures, truth, luma)
-        found["lamp_leak"] = lamp_leak(pictures, truth, luma)
+        by_day = np.array([time == "day" for time in times or [""] * len(truth)])
+        found["lamp_leak"] = np.where(by_day, np.nan, lamp_leak(pictures, truth, luma))
     if classes is not None:
         found |= _orders(pictures, truth, classes, times or [""] * len(truth))
         for number, name in enumerate(CLASSES):

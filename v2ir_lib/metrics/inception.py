@@ -42,7 +42,7 @@ class InceptionFID:
     def value(self) -> float:
         """Heusel et al. 2017, Eq. 6. `UserError` below 512 pictures on either side."""
         enough_for("FID", FD_LEAST, *self.counts)
-        return float(self.metric.compute())
+        return max(0.0, float(self.metric.compute()))  # rounding can leave a little below zero
 
 
 def inception_fid(pictures: Iterable[np.ndarray], truth: Iterable[np.ndarray], weights: str | Path, **options) -> float:

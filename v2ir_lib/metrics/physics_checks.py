@@ -12,7 +12,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 LEAST_PIXELS = 12  # of a region: the mean of fewer is noise
 LEAST_CONTRAST = 8.0  # grey levels between two regions of the truth, below which neither is called the warmer
-DARK, SOURCE = 80, 240  # luma: a picture whose median is below the one is dark, pixels above the other are lights
+DARK, SOURCE = 110, 250  # luma: a picture whose median is below the one is dark, pixels above the other are lights
+MOST_LIGHT = 0.05  # share of the picture beyond which what is bright is no lamp but a sky, or snow
 REACH = 1 / 16  # of the shorter side: how far from a light its bloom is looked for
 
 
@@ -80,8 +81,9 @@ def lamp_leak(pictures: np.ndarray, truth: np.ndarray, luma: np.ndarray) -> np.n
     """Grey levels by which a picture is too bright around visible lights, beyond its error elsewhere (paper, Fig. 3).
 
     A lamp's bloom is in the visible camera's glass and not in the scene: thermal pictures must not show it. For dark
-    scenes only (median luma below 80): mean of (picture − truth) within 1/16 of the side around pixels brighter than
-    240, without these, less the mean farther off. Positive: bloom leaks in; negative: its negative does.
+    scenes only (median luma below 110, a night camera's gain is high): mean of (picture − truth) within 1/16 of the
+    side around pixels brighter than 250 (at most a twentieth), without these and their neighbours, less the mean
+    farther off. Positive: bloom leaks in; negative: its negative does.
     """
     return _each(_lamp_leak, *_floats(pictures, truth, luma))
 
@@ -150,7 +152,7 @@ def _beyond_luma(picture: np.ndarray, truth: np.ndarray, luma: np.ndarray) -> fl
 
 def _lamp_leak(picture: np.ndarray, truth: np.ndarray, luma: np.ndarray) -> float:
     light = luma > SOURCE
-    if np.median(luma) >= DARK or not light.any():
+    if np.median(luma) >= DARK or not 0 < light.mean() <= MOST_LIGHT:
         return np.nan
     away = distance_transform_edt(~light)
     reach = max(2.0, REACH * min(luma.shape))
