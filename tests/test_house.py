@@ -95,7 +95,7 @@ def test_what_the_library_imports_is_declared():
         "yaml": "pyyaml",
     }
     extras = PYPROJECT["project"]["optional-dependencies"]
-    everything = [*PYPROJECT["project"]["dependencies"], *extras["notebooks"], *extras["dev"]]
+    everything = [*PYPROJECT["project"]["dependencies"], *(one for extra in extras.values() for one in extra)]
     declared = {canonicalize_name(Requirement(text).name) for text in everything}
     parts = {"ipython", "jupyter-client", "packaging"}  # of ipykernel, nbclient and pytest
     own = {"v2ir_lib", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
