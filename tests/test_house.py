@@ -100,7 +100,10 @@ def test_what_the_library_imports_is_declared():
     parts = {"ipython", "jupyter-client", "packaging"}  # of ipykernel, nbclient and pytest
     own = {"v2ir_lib", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
     for path in [*(ROOT / "v2ir_lib").rglob("*.py"), *tracked("notebooks/*.ipynb", "benchmarks/*.py", "tests/*.py")]:
-        for module in set(re.findall(r"^\s*(?:from|import) ([A-Za-z_]\w*)", code_of(path), re.MULTILINE)):
+        imports = re.findall(
+            r"^\s*(?:from ([A-Za-z_]\w*)[\w.]* import\b|import ([A-Za-z_]\w*))", code_of(path), re.MULTILINE
+        )
+        for module in {first or second for first, second in imports}:
             if module in sys.stdlib_module_names or module in own:
                 continue
             name = canonicalize_name(names.get(module, module))
