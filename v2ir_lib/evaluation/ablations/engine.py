@@ -1,5 +1,6 @@
 """Running a table: what is there is kept, what is missing is done, and the report is written after every row."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from v2ir_lib.evaluation.ablations.stages import train_stage
 from v2ir_lib.evaluation.ablations.tables import Table
 from v2ir_lib.evaluation.provenance import provenance
 from v2ir_lib.files import write_json
+from v2ir_lib.weights import read_json
 
 MEASURED = (
     "PSNR in dB and SSIM, data range 255; aligned: after the best gain and offset of each picture; edge agreement: "
@@ -37,14 +39,11 @@ def run_table(table: Table, lab: Lab, rows: list[Row], seeds: list[int], out: Pa
         print(f"[{number}/{len(jobs)}] {job.label}; left: about {left} of training and sampling", file=sys.stderr)
         if isinstance(job.what, Row):
             do_row(lab, job.what, job.seed, out / table.name)
-            write_json(out / f"{table.name}.json", make_report(table, lab, out))
+            write_report(table, lab, out)
         else:
             train_stage(lab, job.what)
         clock.done(job)
-    report = make_report(table, lab, out)
-    if not jobs and not (out / f"{table.name}.json").is_file():
-        write_json(out / f"{table.name}.json", report)
-    return report
+    return write_report(table, lab, out)
 
 
 def do_row(lab: Lab, row: Row, seed: int, folder: Path) -> dict:
@@ -105,6 +104,20 @@ def make_report(table: Table, lab: Lab, out: Path) -> dict:
         f"against_{table.reference.replace(' ', '_')}": compare(records, others),
         "order_of_rows_and_the_papers": order(records, table.printed),
     }
+
+
+def write_report(table: Table, lab: Lab, out: Path) -> dict:
+    """The report of what is there, written unless the file says the same: reading results does not touch them."""
+    path, report = out / f"{table.name}.json", make_report(table, lab, out)
+    if not path.is_file() or _without_provenance(read_json(path)) != _without_provenance(report):
+        write_json(path, report)
+    return report
+
+
+def _without_provenance(report: dict) -> list:
+    """What a report says, and of which weights; not when, nor on which machine."""
+    told = {name: value for name, value in report.items() if name != "provenance"}
+    return json.loads(json.dumps([told, report.get("provenance", {}).get("weights_sha256")]))
 
 
 def design(table: Table, lab: Lab) -> dict:

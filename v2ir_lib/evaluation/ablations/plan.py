@@ -14,7 +14,7 @@ from v2ir_lib.weights import read_json
 from v2ir_lib.world.packs import PACKS
 
 # Seconds on one thread of the machine in results/recipes/; a step's come from there.
-EVALUATION, DECODING = 0.009, 0.02  # of one picture: by the UNet, for one branch of one step; by the decoder
+EVALUATION, DECODING = 0.010, 0.037  # of one picture: by the UNet, for one branch of one step; by the decoder
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,9 @@ TABLE3 = (  # paper, Table 3; rows without VLUM are told the visible picture alo
     Row("4", "phases 1, 3", ("phase1", "phase3"), Told()),
     Row("5", "phases 2, 3", PAIRS, Told()),
     Row("6", "phases 1, 2, 3", ALL, Told()),
-    Row("7", "and words", ALL, Told("captions", "none")),
-    Row("8", "and segments", ALL, Told("none", "regions")),
-    Row("9", "and both: the full method", ALL),
+    Row("7", "phases 1, 2, 3 and words", ALL, Told("captions", "none")),
+    Row("8", "phases 1, 2, 3 and segments", ALL, Told("none", "regions")),
+    Row("9", "the full method, with both", ALL),
 )
 EXTRA = (  # rows that the paper lacks, trained like row 9
     Row("edges", "row 9, maps of boundaries alone", ALL, Told("captions", "edges")),
