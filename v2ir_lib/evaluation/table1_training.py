@@ -62,7 +62,8 @@ class Experiment:
         out = cache_dir() / "evaluation" / "table1" / f"{half}-{steps}-{seed}-{made_from[:12]}"
         options = Options(out, manifest=self.manifest, split=f"{half}-train", steps=steps, seed=seed, device="cpu")
         record = train_phase("phase3", options)
-        return DiffV2IRPipeline.from_pretrained(out), record
+        frozen = {name: part for name, part in self.start.components.items() if name not in ("unet", "scheduler")}
+        return DiffV2IRPipeline.from_pretrained(out, **frozen), record
 
     def answers(self, pipeline: DiffV2IRPipeline, scenes: Scenes) -> np.ndarray:
         """Translations with the profile's default guidance, uint8 (N, h, w)."""
