@@ -96,6 +96,12 @@ def test_gradients_by_hand():
     assert edge_agreement(down * 0 + 7, down).tolist() == [0] and np.isnan(edge_agreement(down, down * 0)).all()
 
 
+def test_noise_is_no_edge():
+    y = np.mgrid[:32, :32][0][None] * 4.0
+    noisy = y + np.random.default_rng(0).normal(0, 6, y.shape)
+    assert edge_agreement(noisy, y) > 0.9 > 0.75 > edge_agreement(noisy, y, sigma=0.01)
+
+
 def test_any_tone_curve_of_grey_tells_nothing_beyond_it(night):
     luma, truth, *_ = night
     for curve in (255 - luma, luma, 255 * (luma / 255.0) ** 0.3, (luma > 30) * 200.0):
