@@ -10,10 +10,10 @@ from PIL import Image
 from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation import real_phase3
 from v2ir_lib.evaluation.real_phase3 import RATES, SCALES, STARTS, Study, baselines, choose, measure, per_scene
-from v2ir_lib.records import Record, write_manifest
+from v2ir_lib.records import Record, read_manifest, write_manifest
 
 ERROR = {"random": 40, "base": 30, "after phase 1": 20, "after phase 2": 10}  # grey levels
-BEST = (RATES[1], SCALES[0])
+BEST = (RATES[2], SCALES[0])
 
 
 class Known(Study):
@@ -22,14 +22,14 @@ class Known(Study):
     asked: ClassVar[list] = []
     weights: ClassVar[dict] = {"pipeline": "0"}
 
-    def run(self, start, rate, seed):
-        self.asked.append(("run", start, rate, seed))
-        return (start, rate), {"loss": 0.5, "seconds": 1.0}
+    def run(self, start, rates, seed):
+        self.asked.append(("run", start, rates, seed))
+        return (start, rates), {"loss": 0.5}
 
     def answers(self, pipeline, split, scale, seed):
         self.asked.append((split, scale))
-        start, rate = pipeline
-        off = ERROR[start] + seed + 5 * (rate != BEST[0]) + 5 * (scale != BEST[1])
+        start, rates = pipeline
+        off = ERROR[start] + seed + 5 * (rates != BEST[0]) + 5 * (scale != BEST[1])
         source = self.scenes(split)
         return [
             (source.infrared(i) + off * checks(source.infrared(i).shape)).astype(np.uint8) for i in range(len(source))
@@ -63,7 +63,7 @@ def study(tmp_path, monkeypatch) -> Known:
     write_manifest(tmp_path / "pairs.csv", [*rows, replace(rows[-1], id="x", dataset="other")])
     monkeypatch.setattr(real_phase3, "repo_root", lambda: tmp_path)
     monkeypatch.setattr(Known, "asked", [])
-    return Known(tmp_path / "pairs.csv", "real", tmp_path, steps=3)
+    return Known(tmp_path / "pairs.csv", "real", 3, tmp_path)
 
 
 def decibels(error: float) -> float:
@@ -72,7 +72,8 @@ def decibels(error: float) -> float:
 
 def test_settings_are_chosen_on_validation_pairs_alone(study):
     chosen = choose(study, "base")
-    assert (chosen["learning_rate"], chosen["scale"]) == BEST and len(chosen["tried"]) == len(RATES) * len(SCALES)
+    assert ((chosen["learning_rate"], chosen["first_rate"]), chosen["scale"]) == BEST
+    assert len(chosen["tried"]) == len(RATES) * len(SCALES)
     assert {split for split, *_ in study.asked} == {"run", "val"}
     best = max(one["psnr"] for one in chosen["tried"])
     assert best == pytest.approx(decibels(ERROR["base"]), abs=1e-3)
@@ -95,6 +96,7 @@ def test_the_report(study, tmp_path):
         assert [run["seed"] for run in report["runs"][start]] == [0, 1]
     gains = report["metrics"]["psnr"]["after phase 2 minus"]
     assert set(gains) == set(means) - {"after phase 2"}
+    assert gains["random"]["verdict"] == "higher" and len(gains["random"]["by_seed"]) == 2
     assert gains["random"]["mean"] == pytest.approx(means["after phase 2"] - means["random"], abs=2e-4)
     assert report["metrics"]["ssim"]["mean"]["after phase 2"]["n"] == 2, "two scenes"
     assert report["pairs"] == {"train": 2, "val": 1, "test": 3}
@@ -118,14 +120,24 @@ def test_runs_of_other_settings_have_other_folders(study, monkeypatch):
     seen = []
     monkeypatch.setattr(real_phase3, "train_phase", lambda name, options: seen.append(options) or {})
     monkeypatch.setattr(real_phase3.DiffV2IRPipeline, "from_pretrained", lambda folder: folder)
-    for changed in ({}, {"start": "base"}, {"rate": 1e-3}, {"seed": 1}):
-        Study.run(study, **({"start": "random", "rate": 2e-4, "seed": 0} | changed))
-    Study.run(replace(study, steps=4), "random", 2e-4, 0)
-    assert len({options.out for options in seen}) == 5
+    for changed in ({}, {"start": "base"}, {"rates": (1e-3, 1.0)}, {"seed": 1}, {"rates": (2e-4, 10.0)}):
+        Study.run(study, **({"start": "random", "rates": (2e-4, 1.0), "seed": 0} | changed))
+    Study.run(replace(study, steps=4), "random", (2e-4, 1.0), 0)
+    assert len({options.out for options in seen}) == 6 and [seen[4].learning_rate, seen[4].first_rate] == [2e-4, 10]
     assert seen[0].model == "random" and seen[1].model == str(study.models / STARTS["base"])
-    assert {options.dataset for options in seen} == {"real"} and seen[4].steps == 4
+    assert {options.dataset for options in seen} == {"real"} and seen[5].steps == 4
 
 
 def test_a_manifest_without_the_dataset_is_one_line(study):
     with pytest.raises(UserError, match="no dataset 'roadscene': choose one of other, real"):
         measure(replace(study, dataset="roadscene"))
+
+
+def test_a_scene_of_two_splits_is_refused(study, tmp_path):
+    """Or the test would be on training pairs: also where a row has no split, and so belongs to all."""
+    rows = read_manifest(study.manifest)
+    for changed in (replace(rows[0], split=""), replace(rows[3], group=rows[0].group)):
+        write_manifest(tmp_path / "leaky.csv", [changed if row.id == changed.id else row for row in rows])
+        with pytest.raises(UserError, match=r"scene .* is in both train and"):
+            measure(replace(study, manifest=tmp_path / "leaky.csv"))
+    assert not study.asked, "refused before anything is trained"

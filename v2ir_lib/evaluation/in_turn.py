@@ -17,13 +17,16 @@ from v2ir_lib.evaluation.scenes import Scenes, translate
 from v2ir_lib.files import cache_dir, repo_root, write_json
 from v2ir_lib.metrics.intervals import bootstrap_interval, paired_interval
 from v2ir_lib.metrics.pixel import psnr, ssim
+from v2ir_lib.plm.cache import fingerprint
 from v2ir_lib.plm.phases import PHASES
 from v2ir_lib.plm.prepare import Encoders, stand_ins
 from v2ir_lib.plm.run import Options, train_phase
 from v2ir_lib.profiles import TINY
+from v2ir_lib.weights import folder_hash
 from v2ir_lib.world.cameras import STYLE_CAMERA
 from v2ir_lib.world.packs import load_pack
 
+SHIPPED = repo_root() / TINY.sources.pipeline
 KEPT = ("steps", "batch_size", "learning_rate", "trained_parameters", "loss", "seconds", "images_per_second")
 
 
@@ -40,12 +43,12 @@ def train_in_turn(folder: Path, seed: int, **options) -> tuple[Path, dict[str, d
     return folder / PHASES[-1], records
 
 
-def compare(made: Path, models: Path, seed: int, limit: int | None = None) -> dict:
+def compare(made: Path, seed: int, limit: int | None = None) -> dict:
     """PSNR and SSIM of a model and of the shipped one on the held-out scenes, and the paired difference."""
-    encoders = Encoders(TINY, stand_ins(models), workers=torch.get_num_threads())
+    encoders = Encoders(TINY, stand_ins(SHIPPED.parent), workers=torch.get_num_threads())
     scenes = Scenes(load_pack("heldout", limit=limit), STYLE_CAMERA, encoders)
     guidance = {key: getattr(TINY.guidance, key) for key in ("s_text", "s_visible", "s_segments", "steps")}
-    folders = {"trained in turn": made, "shipped": models / "diffv2ir"}
+    folders = {"trained in turn": made, "shipped": SHIPPED}
     answers = {
         name: translate(DiffV2IRPipeline.from_pretrained(folder), scenes, guidance, seed)
         for name, folder in folders.items()
@@ -60,7 +63,6 @@ def compare(made: Path, models: Path, seed: int, limit: int | None = None) -> di
 
 
 def main(
-    models: Path = typer.Option(repo_root() / "models" / "tiny", help="Folder of the shipped weights."),
     work: Path = typer.Option(None, help="Folder of the three runs; in the cache if not given."),
     out: Path = typer.Option(repo_root() / "results" / "train_in_turn.json", help="The file to write."),
     seed: int = typer.Option(0, help="Seed of the trainings and of the noise."),
@@ -72,18 +74,20 @@ def main(
     Example: python -m v2ir_lib.evaluation.in_turn
     """
     try:
-        folder = work or cache_dir() / "evaluation" / f"in_turn-{seed}"
+        base = folder_hash(SHIPPED.parent / "base_unet")
+        name = f"in_turn-{seed}-{fingerprint(base, TINY, steps)[:12]}"
+        folder = work or cache_dir() / "evaluation" / name
         made, records = train_in_turn(folder, seed, steps=steps)
-        report = compare(made, models, seed, limit)
+        report = compare(made, seed, limit)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
     trained = {"phases": records, "seconds": round(sum(one["seconds"] for one in records.values()), 1)}
-    source = provenance(seed) | {
-        "weights_sha256": weight_hashes(models / "diffv2ir"),
-        "made_sha256": weight_hashes(made),
-    }
-    about = "v2ir train phase1, phase2, phase3 in turn from the shipped base, against the shipped model"
+    hashes = {"weights_sha256": weight_hashes(SHIPPED), "made_sha256": weight_hashes(made)}
+    about = (
+        "v2ir train phase1, phase2, phase3 in turn from the shipped base, against the shipped model; seconds by the "
+        "clock, beside whatever else the machine did"
+    )
     write_json(out, {"about": about, "provenance": provenance(seed) | hashes} | trained | report)
     for name in ("trained in turn", "shipped", "trained in turn minus shipped"):
         print(f"{name:30s} {report['psnr'][name]['mean']:6.2f} dB")

@@ -2,8 +2,9 @@
 
 Phase 3 is trained on real pairs from four starts: a random UNet, the base that knows visible pictures and words, the
 same after phase 1 (infrared pictures), and after phase 2 (pairs). All else is equal: pairs, steps, noise, batch order.
-Each start gets the learning rate and the guidance that suit it best on validation pairs, so that none loses for want
-of a setting. What a run gave is kept in the cache; a second call trains nothing. The pictures stay where they are.
+Each start gets the learning rates and the guidance that suit it best on validation pairs, so that none loses for want
+of a setting: after phase 2 alone the first convolution has learned to see its pictures. What a run gave is kept in the
+cache; a second call trains nothing. The pictures stay where they are.
 """
 
 import sys
@@ -18,13 +19,14 @@ from tqdm.auto import tqdm
 from v2ir_lib.diffusion.images import resize
 from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 from v2ir_lib.errors import UserError
+from v2ir_lib.evaluation.ablations.report import difference, summary
 from v2ir_lib.evaluation.baselines import grey, mean_training_image, nearest_pair
 from v2ir_lib.evaluation.photographs import METRICS
 from v2ir_lib.evaluation.pictures import save_sheet
 from v2ir_lib.evaluation.provenance import provenance, weight_hashes
 from v2ir_lib.evaluation.scenes import Scenes, translate
 from v2ir_lib.files import cache_dir, repo_root, write_json
-from v2ir_lib.metrics.intervals import bootstrap_interval, mean_per_group, paired_interval
+from v2ir_lib.metrics.intervals import mean_per_group
 from v2ir_lib.plm.cache import fingerprint
 from v2ir_lib.plm.prepare import Encoders, stand_ins
 from v2ir_lib.plm.run import Options, train_phase
@@ -34,9 +36,10 @@ from v2ir_lib.profiles import TINY
 from v2ir_lib.weights import folder_hash
 
 STARTS = {"random": RANDOM, "base": "base_unet", "after phase 1": "phase1_lora", "after phase 2": "phase2_unet"}
-RATES = (2e-4, 1e-3)  # phase 3's own, and phase 2's
+RATES = ((2e-4, 1.0), (1e-3, 1.0), (1e-3, 10.0))  # phase 3's own … phase 2's, first convolution ten times as fast
 SCALES = (1.0, 1.5)  # all three guidance scales; at 1 the network is asked once
 SEEDS, STEPS = (0, 1, 2), 400
+SPLITS = ("train", "val", "test")
 SHOWN = 6  # pictures of the sheet, which is looked at and not committed
 
 
@@ -46,8 +49,8 @@ class Study:
 
     manifest: Path
     dataset: str
-    models: Path
     steps: int
+    models: Path = (repo_root() / TINY.sources.pipeline).parent
 
     @property
     def weights(self) -> dict[str, str]:
@@ -58,24 +61,36 @@ class Study:
     def scenes(self, split: str) -> ManifestScenes:
         return manifest_scenes(self.manifest, split, dataset=self.dataset)
 
-    def run(self, start: str, rate: float, seed: int) -> tuple[DiffV2IRPipeline, dict]:
+    def check_splits(self) -> None:
+        """`UserError` where a split is empty, or two share a scene: a row without a split belongs to all of them."""
+        seen: dict[str, str] = {}
+        for split in SPLITS:
+            for record in self.scenes(split).records:
+                if seen.setdefault(record.group, split) != split:
+                    raise UserError(
+                        f"{self.manifest}: scene {record.group!r} is in both {seen[record.group]} and {split}: give "
+                        "every row a split, no scene two (v2ir data split)"
+                    )
+
+    def run(self, start: str, rates: tuple[float, float], seed: int) -> tuple[DiffV2IRPipeline, dict]:
         """Phase 3 from a start: the model and what was written of its training. Out of the cache where it is there."""
-        model = STARTS[start] if start == "random" else str(self.models / STARTS[start])
+        rate, first = rates
         made_from = fingerprint(self.scenes("train").fingerprint(), self.steps, sorted(self.weights.items()))
-        name = f"{start.replace(' ', '-')}-{rate:g}-{seed}-{made_from[:12]}"
-        out = cache_dir() / "evaluation" / "real_phase3" / name
-        record = train_phase(
-            "phase3",
-            Options(
-                out,
-                model=model,
-                manifest=self.manifest,
-                dataset=self.dataset,
-                steps=self.steps,
-                learning_rate=rate,
-                seed=seed,
-            ),
+        name = f"{start.replace(' ', '-')}-{rate:g}-{seed}-{made_from[:12]}" + (
+            f"-first{first:g}" if first != 1 else ""
         )
+        out = cache_dir() / "evaluation" / "real_phase3" / name
+        options = Options(
+            out,
+            model=RANDOM if start == "random" else str(self.models / STARTS[start]),
+            manifest=self.manifest,
+            dataset=self.dataset,
+            steps=self.steps,
+            learning_rate=rate,
+            first_rate=first,
+            seed=seed,
+        )
+        record = train_phase("phase3", options)
         return DiffV2IRPipeline.from_pretrained(out), record
 
     def answers(self, pipeline: DiffV2IRPipeline, split: str, scale: float, seed: int) -> list[np.ndarray]:
@@ -89,16 +104,17 @@ class Study:
 
 
 def choose(study: Study, start: str) -> dict:
-    """The learning rate and scale of the highest mean PSNR per scene on the validation pairs, with seed 0."""
+    """The learning rates and scale of the highest mean PSNR per scene on the validation pairs, with the first seed."""
     tried = []
     source = study.scenes("val")
-    for rate in RATES:
-        pipeline, _ = study.run(start, rate, SEEDS[0])
+    for rates in RATES:
+        pipeline, _ = study.run(start, rates, SEEDS[0])
         for scale in SCALES:
             scores = per_scene(study.answers(pipeline, "val", scale, SEEDS[0]), source)["psnr"]
-            tried.append({"learning_rate": rate, "scale": scale, "psnr": round(float(scores.mean()), 4)})
+            mean = round(float(scores.mean()), 4)
+            tried.append({"learning_rate": rates[0], "first_rate": rates[1], "scale": scale, "psnr": mean})
     best = max(tried, key=lambda one: one["psnr"])
-    return {"learning_rate": best["learning_rate"], "scale": best["scale"], "tried": tried}
+    return {key: best[key] for key in ("learning_rate", "first_rate", "scale")} | {"tried": tried}
 
 
 def per_scene(answers: list[np.ndarray], source: ManifestScenes) -> dict[str, np.ndarray]:
@@ -127,55 +143,55 @@ def baselines(study: Study) -> dict[str, list[np.ndarray]]:
     }
 
 
-def measure(study: Study, seeds: tuple[int, ...] = SEEDS) -> dict:
-    """The report of `real_phase3.json`. `UserError` for a manifest that cannot be read or lacks a split."""
+def measure(study: Study, seeds: tuple[int, ...] = SEEDS, starts: tuple[str, ...] = tuple(STARTS)) -> dict:
+    """The report of `real_phase3.json`. `UserError` for a manifest that cannot be read or whose splits overlap."""
+    study.check_splits()
     test = study.scenes("test")
     trivial = baselines(study)
-    scores = {name: per_scene(answers, test) for name, answers in trivial.items()}
+    scores = {name: _over_seeds([per_scene(answers, test)] * len(seeds)) for name, answers in trivial.items()}
     pictures = {"inverted grey": trivial["inverted grey"]}
     chosen, runs = {}, {}
-    for start in tqdm(STARTS, desc="starts", unit="start"):
+    for start in tqdm(starts, desc="starts", unit="start"):
         chosen[start] = choose(study, start)
-        rate, scale = chosen[start]["learning_rate"], chosen[start]["scale"]
-        by_seed = []
+        rates = chosen[start]["learning_rate"], chosen[start]["first_rate"]
+        by_seed, runs[start] = [], []
         for seed in seeds:
-            pipeline, record = study.run(start, rate, seed)
-            answers = study.answers(pipeline, "test", scale, seed)
+            pipeline, record = study.run(start, rates, seed)
+            answers = study.answers(pipeline, "test", chosen[start]["scale"], seed)
             by_seed.append(per_scene(answers, test))
             pictures.setdefault(start, answers)
-            runs.setdefault(start, []).append(
-                {"seed": seed, "loss": record["loss"], "seconds": record["seconds"]}
-                | {metric: round(float(values.mean()), 4) for metric, values in by_seed[-1].items()}
-            )
-        scores[start] = {metric: np.mean([one[metric] for one in by_seed], axis=0) for metric in METRICS}
+            runs[start].append({"seed": seed, "loss": record["loss"]})
+        scores[start] = _over_seeds(by_seed)
     draw(repo_root() / "out" / "real_phase3.png", test, pictures)
     groups = {record.group for record in test.records}
     return {
-        "about": f"phase 3 on real pairs of {study.dataset}, from four starts; test: mean over seeds and per scene of "
-        f"{len(groups)} scenes, at each picture's own size; intervals: 95% bootstrap over scenes; aligned: after the "
-        "gain and offset that suit each picture best",
-        "rule": "learning rate and scale of each start: highest mean PSNR per scene on the validation pairs, seed 0",
+        "about": f"phase 3 on real pairs of {study.dataset}, from four starts; test: mean per scene of {len(groups)} "
+        "scenes, at each picture's own size; low, high: 95% bootstrap over scenes; over_seeds: Student's 95% interval "
+        "over seeds; aligned: after the gain and offset that suit each picture best",
+        "rule": "learning rates and scale of each start: highest mean PSNR per scene on the validation pairs, seed 0",
         "provenance": provenance(seeds[0]) | {"weights_sha256": study.weights},
-        "pairs": {split: len(study.scenes(split)) for split in ("train", "val", "test")},
+        "pairs": {split: len(study.scenes(split)) for split in SPLITS},
         "steps": study.steps,
         "seeds": list(seeds),
         "chosen": chosen,
         "runs": runs,
-        "metrics": summary(scores),
+        "metrics": report_of(scores, starts[-1]),
     }
 
 
-def summary(scores: dict[str, dict[str, np.ndarray]], seed: int = 0) -> dict:
-    """For each metric: every method's interval, and what the last start gains over each other method, paired."""
-    last = list(STARTS)[-1]
+def _over_seeds(found: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Scores of each metric, (seeds, scenes); what needs no training is the same for every seed."""
+    return {metric: np.stack([one[metric] for one in found]) for metric in METRICS}
+
+
+def report_of(scores: dict[str, dict[str, np.ndarray]], last: str) -> dict:
+    """For each metric: every method's mean and intervals, and what the last start gains over each other method."""
     report = {}
     for metric in METRICS:
         of = {name: by[metric] for name, by in scores.items()}
         report[metric] = {
-            "mean": {name: bootstrap_interval(values, seed).as_dict() for name, values in of.items()},
-            f"{last} minus": {
-                name: paired_interval(of[last], values, seed).as_dict() for name, values in of.items() if name != last
-            },
+            "mean": {name: summary(values) for name, values in of.items()},
+            f"{last} minus": {name: difference(of[last], values) for name, values in of.items() if name != last},
         }
     return report
 
@@ -196,24 +212,28 @@ def draw(path: Path, test: ManifestScenes, pictures: dict[str, list[np.ndarray]]
 def main(
     manifest: Path = typer.Option(..., help="CSV or Parquet with visible, infrared, group, split."),
     dataset: str = typer.Option("roadscene", help="Rows of this dataset."),
-    models: Path = typer.Option(repo_root() / "models" / "tiny", help="Folder of the shipped weights."),
     out: Path = typer.Option(repo_root() / "results" / "real_phase3.json", help="The file to write."),
     steps: int = typer.Option(STEPS, min=1, help="Training steps of each run."),
     seeds: int = typer.Option(len(SEEDS), min=1, help="Seeds 0, 1, … of noise, batches and random start."),
+    only: str = typer.Option(None, help="Train and judge this start only, for another process to find in the cache."),
 ) -> None:
     """Train phase 3 on real pairs from four starts and write results/real_phase3.json.
 
     Example: python -m v2ir_lib.evaluation.real_phase3 --manifest ../shared/real_pairs/manifest.csv
     """
     try:
-        report = measure(Study(manifest, dataset, models, steps), tuple(range(seeds)))
+        if only is not None and only not in STARTS:
+            raise UserError(f"no start {only!r}: choose one of {', '.join(STARTS)}")
+        study = Study(manifest, dataset, steps)
+        report = measure(study, tuple(range(seeds)), (only,) if only else tuple(STARTS))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2) from None
-    write_json(out, report)
+    if only is None:
+        write_json(out, report)
+        print(f"wrote {out}")
     for name, one in report["metrics"]["psnr"]["mean"].items():
         print(f"{name:24s} {one['mean']:6.2f} dB  [{one['low']:.2f}, {one['high']:.2f}]")
-    print(f"wrote {out}")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,12 @@ def _command(name: str) -> None:
             int | None, typer.Option(min=1, help="Parts in which a process takes its share: less memory.")
         ] = None,
         learning_rate: Annotated[float | None, typer.Option(help="AdamW's; without it, the profile's.")] = None,
+        first_rate: Annotated[
+            float | None,
+            typer.Option(
+                help="Learning rate of the first convolution over the rest's; 10 where its new channels begin at zero."
+            ),
+        ] = None,
         dropout_scheme: Annotated[
             str | None, typer.Option(help="How conditions go missing: released (default) or paper.")
         ] = None,

@@ -47,6 +47,7 @@ class Options:
     batch_size: int | None = None
     accumulation: int | None = None
     learning_rate: float | None = None
+    first_rate: float | None = None  # of the first convolution, over the rest's
     dropout_scheme: str | None = None
     seed: int = 0
     device: str = "auto"
@@ -151,7 +152,7 @@ def _configured(name: str, profile: Profile, options: Options) -> tuple[Phase, S
         raise UserError("give a manifest or a pack, not both")
     if options.dataset is not None and options.manifest is None:
         raise UserError("a dataset is chosen out of a manifest: give --manifest too")
-    names = ("steps", "batch_size", "accumulation", "learning_rate", "dropout_scheme")
+    names = ("steps", "batch_size", "accumulation", "learning_rate", "first_rate", "dropout_scheme")
     chosen = {key: getattr(options, key) for key in names if getattr(options, key) is not None}
     if options.lora is not None:
         phase, chosen = replace(phase, trains="lora"), chosen | {"lora_rank": options.lora}
