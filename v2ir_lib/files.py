@@ -8,7 +8,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from v2ir_lib.errors import UserError
@@ -20,6 +20,7 @@ _EXPLAINED = {
     errno.EPERM: "permission denied; choose an output that you may write to",
     errno.EROFS: "the file system is read-only; choose another output",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another output",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another output",  # as `mkdir` says it
     errno.EISDIR: "there is a folder of that name; choose another output",
 }
 
@@ -39,7 +40,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (same suffix), renamed to `path` on success and removed on failure.
 
     The body may write a file or make a folder there; a folder replaces an older one whole. The rename is atomic for
-    files, and a reader never sees a half-written one. A full disk or a missing permission becomes a `UserError`.
+    files, and a reader never sees a half-written one. A full disk, a missing permission or a path that leads through a
+    file becomes a `UserError`.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
@@ -55,10 +57,11 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             raise UserError(f"cannot write {path}: {_EXPLAINED[number]}") from error
         raise
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a path that cannot be written to cannot be tidied either: the first error is told
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
 
 
 def _errno(error: Exception) -> int | None:

@@ -151,6 +151,7 @@ BAD = {
     "one": "two manifests or more",
     "suffix": "neither .parquet nor .csv",
     "folder": "is a folder",
+    "in a file": "a part of the path is a file",
     "over": "overwrite",
     "same path": "given twice",
     "same ids": "share 4 ids (a/1, a/2, a/3 …)",
@@ -171,6 +172,8 @@ def test_bad_input(merge, tmp_path, kind):
     elif kind == "folder":
         out = tmp_path / "all.csv"
         out.mkdir()
+    elif kind == "in a file":
+        out = b / "all.csv"
     elif kind == "over":
         out = b
     elif kind == "same path":
