@@ -14,6 +14,10 @@ def not_implemented():
     raise NotImplementedError
 
 
+def stub(*_):
+    return NotImplemented
+
+
 @pytest.mark.parametrize(
     "attempt, verdict, said",
     [
@@ -35,6 +39,41 @@ def test_verdicts(attempt, verdict, said, capsys):
     line = capsys.readouterr().out
     assert "1.1" in line and verdict in line and said in line
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        lambda: [stub(1), stub(2)],
+        lambda: (1.0, stub(2)),
+        lambda: {"first": stub(), "second": 2.0},
+        lambda: [[1.0, 2.0], ({"deep": [stub()]},)],
+        lambda: float(stub()),
+        lambda: [int(stub(one)) for one in (1, 2)],
+        lambda: 1 + stub(),
+        lambda: stub()[0],
+    ],
+)
+def test_a_stub_among_several_answers_or_calculated_with(attempt, capsys):
+    """However an attempt asks for them, an open exercise is not a wrong one."""
+    assert check("2.1", attempt, close_to([1.0, 2.0])) == "not attempted"
+    assert "replace NotImplemented" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "attempt, verdict",
+    [
+        (lambda: [1.0, 2.0], "correct"),
+        (lambda: (1.0, 3.0), "wrong"),
+        (lambda: [], "wrong"),
+        (lambda: {"first": 1.0}, "wrong"),
+        (lambda: [None, 2.0], "wrong"),
+        (lambda: 1 + None, "wrong"),
+        (lambda: float("NotImplementedType"), "wrong"),  # a ValueError
+    ],
+)
+def test_several_answers_without_a_stub(attempt, verdict):
+    assert check("2.2", attempt, close_to([1.0, 2.0])) == verdict
 
 
 def test_torch_answers():

@@ -1,7 +1,8 @@
 """Exercises that check themselves.
 
-A stub returns `NotImplemented`; its check then says "not attempted". After a wrong answer it says what is wrong, after
-a right one, "correct". Nothing is raised: a notebook with open exercises runs through.
+A stub returns `NotImplemented`; its check then says "not attempted", also where that is one of several answers or is
+calculated with. After a wrong answer it says what is wrong, after a right one, "correct". Nothing is raised: a notebook
+with open exercises runs through.
 """
 
 import traceback
@@ -24,10 +25,12 @@ def check(title: str, attempt: Callable[[], object], *judges: Judge) -> str:
     except NotImplementedError:
         answer = NotImplemented
     except Exception as error:  # the learner's code: whatever it raises is an answer
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"in {place.name}, line {place.lineno}"
-        return _say(title, "wrong", f"it raised {type(error).__name__}: {error}, {where}")
-    if answer is NotImplemented:
+        if not _is_stub_in_use(error):
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"in {place.name}, line {place.lineno}"
+            return _say(title, "wrong", f"it raised {type(error).__name__}: {error}, {where}")
+        answer = NotImplemented
+    if _has_stub(answer):
         return _say(title, "not attempted", "replace NotImplemented by your answer and run this cell again")
     if answer is None:
         return _say(title, "wrong", "it returned None: is there a `return`?")
@@ -74,6 +77,17 @@ def equal_to(expected: object) -> Judge:
         return None if type(answer) is type(expected) and answer == expected else f"{answer!r} is not it"
 
     return judge
+
+
+def _has_stub(answer: object) -> bool:
+    """Whether it is NotImplemented, or holds one in lists, tuples and the values of dictionaries."""
+    inside = answer.values() if isinstance(answer, dict) else answer if isinstance(answer, list | tuple) else ()
+    return answer is NotImplemented or any(_has_stub(one) for one in inside)
+
+
+def _is_stub_in_use(error: Exception) -> bool:
+    """Whether somebody calculated with a stub's answer, as in `float(NotImplemented)`."""
+    return isinstance(error, TypeError) and type(NotImplemented).__name__ in str(error)
 
 
 def _array(value: object) -> np.ndarray:
