@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
@@ -24,13 +23,12 @@ from v2ir_lib.errors import UserError
 from v2ir_lib.files import atomic_path, write_json
 from v2ir_lib.plm.annotator import Annotator, Outcome, Settings, begin, work
 from v2ir_lib.profiles import Profile
-from v2ir_lib.records import Record, read_manifest, write_manifest
+from v2ir_lib.records import Record, read_manifest, rebased, write_manifest
 from v2ir_lib.vlum.segments import RENDERINGS
 
 CHUNK = 4  # pictures that a process is given at a time: few, so that a stopped run loses little
 PARTS = ("captioner", "segmenter")
 NAMED = 10  # ids in a line for people; the report has all
-PATHS = ("visible", "infrared", "instances", "classes", "temperature")  # columns of a record that name files
 
 
 @dataclass
@@ -195,19 +193,8 @@ def _write(out: Path, target: Path, folder: Path, records: list[Record], found: 
         outcome = found.get(record.id)
         if outcome is not None and outcome.status == "skipped":
             continue
-        moved = {name: _moved(getattr(record, name), folder, out) for name in PATHS}
-        rows.append(replace(record, **moved, **({"caption": outcome.caption} if outcome else {})))
-    write_manifest(target, rows)
-
-
-def _moved(path: str, folder: Path, out: Path) -> str:
-    """A path from the manifest's folder as one from `out`; absolute ones, and "", stay."""
-    if not path or Path(path).is_absolute():
-        return path
-    whole = (folder / path).absolute()
-    with suppress(ValueError):  # another drive
-        return Path(os.path.relpath(whole, out.absolute())).as_posix()
-    return str(whole)
+        rows.append(replace(record, caption=outcome.caption) if outcome else record)
+    write_manifest(target, rebased(rows, folder, out))
 
 
 def _check(rendering: str, workers: int | None, nucleus: float | None) -> None:
