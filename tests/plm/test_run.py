@@ -97,6 +97,11 @@ def test_one_dataset_of_a_manifest(manifest):
         manifest_scenes(two, dataset="c")
     with pytest.raises(UserError, match="dataset a, has no row with both pictures and the split 'test'"):
         manifest_scenes(two, "test", dataset="a")
+    with pytest.raises(UserError, match=r"pairs\.csv names no datasets: leave out --dataset$"):
+        manifest_scenes(manifest, dataset="a")
+    write_manifest(two, [replace(rows[0], dataset=""), *rows[1:]])
+    with pytest.raises(UserError, match=r"no dataset 'c': choose one of a, b$"):
+        manifest_scenes(two, dataset="c")
 
 
 def test_a_changed_picture_is_another_run(manifest):

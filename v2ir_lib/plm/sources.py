@@ -145,7 +145,9 @@ def manifest_scenes(
     every = read_manifest(path)
     known = sorted({record.dataset for record in every})
     if dataset is not None and dataset not in known:
-        raise UserError(f"{path} has no dataset {dataset!r}: choose one of {', '.join(known)}")
+        if not any(known):
+            raise UserError(f"{path} names no datasets: leave out --dataset")
+        raise UserError(f"{path} has no dataset {dataset!r}: choose one of {', '.join(filter(None, known))}")
     rows = [record for record in every if record.split in (split, "") and record.infrared]
     rows = [record for record in rows if dataset in (None, record.dataset) and (record.visible or not pairs)]
     if not rows:
