@@ -5,6 +5,7 @@ bitsandbytes itself is tested where it is installed; everywhere, a stand-in that
 
 import importlib.util
 import sys
+import tomllib
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +14,13 @@ from diffusers import UNet2DConditionModel
 from small_runs import small_data, small_phase, small_unet
 
 from v2ir_lib.errors import UserError
+from v2ir_lib.files import repo_root
 from v2ir_lib.plm import train as training
 from v2ir_lib.plm.cache import weights_fingerprint
 from v2ir_lib.plm.checkpoint import TENSORS, checkpoints, load_newest
 from v2ir_lib.plm.draws import draw_batch
 from v2ir_lib.plm.loss import Loss
-from v2ir_lib.plm.optimiser import ADAMW, ADAMW_8BIT, check_optimiser
+from v2ir_lib.plm.optimiser import ADAMW, ADAMW_8BIT, check_optimiser, make_optimiser
 from v2ir_lib.plm.processes import check_whole
 from v2ir_lib.plm.train import train
 
@@ -88,7 +90,7 @@ def eight_bits(request, monkeypatch):
     if request.param == "stand-in":
         library(monkeypatch, StandIn)
     elif importlib.util.find_spec("bitsandbytes") is None:
-        pytest.skip("bitsandbytes is not installed: pip install bitsandbytes")
+        pytest.skip("bitsandbytes is not installed: pip install '.[eight-bit]'")
 
 
 def wide_unet():
@@ -124,6 +126,43 @@ def test_killed_and_resumed_ends_in_the_same_bytes(tmp_path, eight_bits):
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("kind", [ADAMW, ADAMW_8BIT])
+def test_steps_that_were_left_out_stay_left_out(tmp_path, monkeypatch, kind):
+    """fp16's scaler leaves out a step whose gradients overflow: AdamW's own count stays behind the loop's."""
+    asked = []
+
+    def leaves_two_out(*of):
+        optimiser = make_optimiser(*of)
+        truly = optimiser.step
+
+        def step(closure=None):
+            asked.append(None)
+            if len(asked) not in (1, 4):  # counted over all processes of a run
+                truly()
+
+        monkeypatch.setattr(optimiser, "step", step)
+        return optimiser
+
+    library(monkeypatch, StandIn)
+    monkeypatch.setattr(training, "make_optimiser", leaves_two_out)
+    whole = run(tmp_path / "whole", kind)
+    asked.clear()
+    for until in (1, 3, 5, None):
+        resumed = run(tmp_path / "parts", kind, until=until)
+    assert len(asked) == 6 and weights_fingerprint(whole) == weights_fingerprint(resumed)
+    ends = [(checkpoints(tmp_path / part)[-1] / TENSORS).read_bytes() for part in ("whole", "parts")]
+    assert ends[0] == ends[1]
+    steps = {float(tensor) for name, tensor in load_newest(tmp_path / "parts")[0].items() if name.startswith("step/")}
+    assert steps == {4.0}
+
+
+def test_an_ordinary_checkpoint_holds_no_count_of_steps(tmp_path):
+    """So it has the bytes it always had; and one without is read as one in which no step was left out."""
+    run(tmp_path, ADAMW)
+    tensors, _ = load_newest(tmp_path)
+    assert {name.split("/")[0] for name in tensors} == {"weights", "average", "exp_avg", "exp_avg_sq"}
+
+
 def test_a_checkpoint_holds_the_codes_themselves(tmp_path, eight_bits):
     unet = run(tmp_path)
     tensors, _ = load_newest(tmp_path)
@@ -147,9 +186,11 @@ def test_a_run_goes_on_with_its_own_optimiser_only(tmp_path, monkeypatch, first,
 
 def test_without_the_library_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)  # as if it were not installed
-    with pytest.raises(UserError, match=r"^optimizer adamw8bit needs bitsandbytes: pip install bitsandbytes, or leave"):
+    with pytest.raises(UserError, match=r"^optimizer adamw8bit needs bitsandbytes: pip install '\.\[eight-bit\]'"):
         run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    project = tomllib.loads((repo_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert "bitsandbytes" in project["optional-dependencies"]["eight-bit"][0], "what the line names is there"
     check_optimiser(ADAMW, "cpu")  # needs nothing
 
 
@@ -162,6 +203,7 @@ def test_a_library_of_another_machine_is_found_out_before_training(tmp_path, mon
     with pytest.raises(UserError, match=r"bitsandbytes cannot train on cpu here: .*\(no kernel for this device\)$"):
         run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    check_optimiser(ADAMW_8BIT)  # it is there; no device was asked
 
 
 def test_an_unknown_optimiser():

@@ -1,6 +1,7 @@
 """Training with less memory, from the outside: LoRA in any phase, 8 bits refused in time, the same run by any way."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from v2ir_lib.cli import main
 from v2ir_lib.diffusion.components import load_unet
 from v2ir_lib.diffusion.lora import ATTENTION, load_lora
 from v2ir_lib.diffusion.widening import widen
+from v2ir_lib.plm import run
 
 
 def test_lora_in_place_of_the_whole_unet_in_phases_2_and_3(tmp_path, capsys, photograph):
@@ -48,8 +50,6 @@ def test_lora_in_place_of_the_whole_unet_in_phases_2_and_3(tmp_path, capsys, pho
 
 
 def test_lora_that_changes_its_base_is_found_out(tmp_path, capsys, monkeypatch):
-    from v2ir_lib.plm import run
-
     truly = run.train
 
     def careless(unet, *a, **more):
@@ -66,12 +66,35 @@ def test_lora_that_changes_its_base_is_found_out(tmp_path, capsys, monkeypatch):
 def test_eight_bits_without_their_library_are_refused_before_anything_is_read(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)  # as if it were not installed
     code, _, lines = train(capsys, "phase2", tmp_path / "x", "--model", "nowhere", "--optimizer", "adamw8bit")
-    assert code == 2 and len(lines) == 1 and "needs bitsandbytes: pip install bitsandbytes" in lines[0]
+    assert code == 2 and len(lines) == 1 and "needs bitsandbytes: pip install '.[eight-bit]'" in lines[0]
     assert not (tmp_path / "x").exists()
 
 
-def test_the_usual_run_has_the_same_name_as_ever(tmp_path, capsys):
-    """What makes training lighter but says the same is no other run; what changes it is."""
+@pytest.mark.parametrize("kind, said", [("FSDP", "be had with FSDP"), ("NO", "train on meta here")])
+def test_what_cannot_be_trained_is_refused_before_pictures_are_read(tmp_path, capsys, monkeypatch, kind, said):
+    """Pieces of weights; and 8 bits on the device that is this process's own, where the library may fail."""
+    from accelerate.utils import DistributedType
+
+    class Broken(torch.optim.SGD):
+        def __init__(self, groups, weight_decay):
+            super().__init__(groups, weight_decay=weight_decay)
+            assert not self.param_groups[0]["params"][0].is_cuda, "every process would open the first GPU"
+
+        def step(self):
+            raise RuntimeError("no kernel")
+
+    ours = SimpleNamespace(distributed_type=DistributedType(kind), device=torch.device("meta"), num_processes=2)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", SimpleNamespace(AdamW8bit=Broken))
+    monkeypatch.setattr(run, "make_accelerator", lambda *_: ours)
+    monkeypatch.setattr(run, "load_data", lambda *_: pytest.fail("pictures were read"))
+    for asked in (("--optimizer", "adamw8bit"), ("--ema-on-cpu",))[: 2 if kind == "FSDP" else 1]:
+        code, _, lines = train(capsys, "phase2", tmp_path / "x", "--model", "random", *asked)
+        assert code == 2 and len(lines) == 1 and said in lines[0]
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_makes_training_lighter_is_the_same_run(tmp_path, capsys):
+    """Unless it changes what is computed."""
     names = {}
     for name, options in {
         "usual": (),
@@ -82,3 +105,10 @@ def test_the_usual_run_has_the_same_name_as_ever(tmp_path, capsys):
         assert code == 0
         names[name] = record["run"]
     assert names["usual"] == names["light"] != names["rank"]
+
+
+def test_a_run_has_the_same_name_as_ever(tmp_path, capsys, monkeypatch):
+    """Whoever began a run with an earlier version can go on: its name is made of what it always was."""
+    monkeypatch.setattr(run, "weights_fingerprint", lambda _: "a start")  # whose numbers are another machine's
+    code, record, _ = train(capsys, "phase1", tmp_path / "usual")
+    assert code == 0 and record["run"] == "f5b00e0c13d13f93d62bbce465137ef7"

@@ -26,7 +26,7 @@ from v2ir_lib.plm.processes import make_accelerator
 from v2ir_lib.plm.samples import sheet_of
 from v2ir_lib.plm.sources import PackScenes, Scenes, manifest_scenes
 from v2ir_lib.plm.start import frozen_parts, start_unet
-from v2ir_lib.plm.train import train
+from v2ir_lib.plm.train import check_possible, train
 from v2ir_lib.profiles import Profile, get_profile
 from v2ir_lib.weights import read_json
 
@@ -74,7 +74,7 @@ def train_phase(name: str, options: Options) -> dict:
     phase, scenes = _configured(name, profile, options)
     _check_folder(out, options.resume)
     device = str(to_device(options.device))
-    check_optimiser(options.optimizer, device)
+    check_optimiser(options.optimizer)  # before any of the several processes has its own device
     parts = frozen_parts(profile, phase, options.model)
     unet = start_unet(profile, phase, parts, options.model, options.seed)
     about = {"data": _data_of(scenes, options)}
@@ -84,6 +84,7 @@ def train_phase(name: str, options: Options) -> dict:
         return _finished(out, run)
 
     accelerator = make_accelerator(device, options.mixed_precision)
+    check_possible(accelerator, options.optimizer, options.ema_on_cpu)  # before captions and maps are made
     workers = torch.get_num_threads() if accelerator.num_processes == 1 else 1
     encoders = Encoders(profile, parts, str(accelerator.device), workers=workers)
     with accelerator.main_process_first():  # it fills the cache, the others read it

@@ -1,6 +1,6 @@
 """All that the next step of a run depends on, and how it is put into a checkpoint and back.
 
-Weights, their average, AdamW's two moments (`optimiser.py`), the step; every draw is keyed by the step.
+Weights, their average, what AdamW remembers (`optimiser.py`), the step; every draw is keyed by the step.
 Files: `checkpoint.py`.
 """
 
@@ -42,7 +42,7 @@ class State:
         for name, weight in self.weights.items():
             tensors[f"weights/{name}"] = whole(weight)
             tensors[f"average/{name}"] = whole(self.average.values[name])
-            for kind, tensor in kept(self.optimiser, weight).items():
+            for kind, tensor in kept(self.optimiser, weight, progress.step).items():
                 tensors[f"{kind}/{name}"] = whole(tensor)
         facts = {**self.identity, "seconds": progress.seconds, "losses": progress.losses}
         if self.scaler is not None:
@@ -85,7 +85,7 @@ def whole(tensor: torch.Tensor) -> torch.Tensor:
 
 def like(tensor: torch.Tensor, pattern: torch.Tensor) -> torch.Tensor:
     """A whole tensor, split as `pattern` is where FSDP has split that."""
-    if not hasattr(pattern, "full_tensor"):
+    if not hasattr(pattern, "full_tensor") or not tensor.ndim:  # a count of steps is everywhere
         return tensor
     from torch.distributed.tensor import distribute_tensor
 

@@ -38,6 +38,13 @@ def trained_weights(unet: UNet2DConditionModel) -> dict[str, torch.nn.Parameter]
     return {name: parameter for name, parameter in unet.named_parameters() if parameter.requires_grad}
 
 
+def check_possible(accelerator, optimizer: str, ema_on_cpu: bool) -> None:
+    """`UserError` where these processes, on their device, cannot train with that optimiser, or with that average."""
+    if optimizer != ADAMW or ema_on_cpu:
+        check_whole(accelerator, "8-bit moments, or an average on the CPU,")
+    check_optimiser(optimizer, accelerator.device)
+
+
 def train(
     unet: UNet2DConditionModel,
     phase: Phase,
@@ -72,9 +79,7 @@ def train(
     """
     settings = phase.settings
     accelerator = make_accelerator(device, mixed_precision)
-    if optimizer != ADAMW or ema_on_cpu:
-        check_whole(accelerator, "8-bit moments, or an average on the CPU,")
-    check_optimiser(optimizer, accelerator.device)
+    check_possible(accelerator, optimizer, ema_on_cpu)
     processes = accelerator.num_processes
     mine = shares(settings.batch_size, settings.accumulation, accelerator.process_index, processes)
     identity = {
