@@ -98,7 +98,7 @@ def test_what_the_library_imports_is_declared():
     everything = [*PYPROJECT["project"]["dependencies"], *(one for extra in extras.values() for one in extra)]
     declared = {canonicalize_name(Requirement(text).name) for text in everything}
     parts = {"ipython", "jupyter-client", "packaging"}  # of ipykernel, nbclient and pytest
-    own = {"v2ir_lib", *(path.stem for path in (ROOT / "tests").rglob("*.py"))}
+    own = {"v2ir_lib", *(path.stem for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))}
     for path in [*(ROOT / "v2ir_lib").rglob("*.py"), *tracked("notebooks/*.ipynb", "benchmarks/*.py", "tests/*.py")]:
         imports = re.findall(
             r"^\s*(?:from ([A-Za-z_]\w*)[\w.]* import\b|import ([A-Za-z_]\w*))", code_of(path), re.MULTILINE
