@@ -90,7 +90,7 @@ def eight_bits(request, monkeypatch):
     if request.param == "stand-in":
         library(monkeypatch, StandIn)
     elif importlib.util.find_spec("bitsandbytes") is None:
-        pytest.skip("bitsandbytes is not installed: pip install '.[eight-bit]'")
+        pytest.skip("bitsandbytes is not installed: pip install -e '.[eight-bit]'")
 
 
 def wide_unet():
@@ -186,7 +186,7 @@ def test_a_run_goes_on_with_its_own_optimiser_only(tmp_path, monkeypatch, first,
 
 def test_without_the_library_one_line_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)  # as if it were not installed
-    with pytest.raises(UserError, match=r"^optimizer adamw8bit needs bitsandbytes: pip install '\.\[eight-bit\]'"):
+    with pytest.raises(UserError, match=r"^optimizer adamw8bit needs bitsandbytes: pip install -e '\.\[eight-bit\]'"):
         run(tmp_path / "run")
     assert not (tmp_path / "run").exists()
     project = tomllib.loads((repo_root() / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -66,7 +66,7 @@ def test_lora_that_changes_its_base_is_found_out(tmp_path, capsys, monkeypatch):
 def test_eight_bits_without_their_library_are_refused_before_anything_is_read(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)  # as if it were not installed
     code, _, lines = train(capsys, "phase2", tmp_path / "x", "--model", "nowhere", "--optimizer", "adamw8bit")
-    assert code == 2 and len(lines) == 1 and "needs bitsandbytes: pip install '.[eight-bit]'" in lines[0]
+    assert code == 2 and len(lines) == 1 and "needs bitsandbytes: pip install -e '.[eight-bit]'" in lines[0]
     assert not (tmp_path / "x").exists()
 
 
