@@ -1,7 +1,6 @@
 """`v2ir annotate`: what it writes, what it does not do twice, how many processes make no difference, what stops it."""
 
 import json
-import multiprocessing
 import os
 import shutil
 from collections import Counter
@@ -166,10 +165,7 @@ def test_what_changes_an_annotation_makes_it_again(
 
 
 def test_two_processes_write_the_same_bytes(annotate, manifest, tmp_path, monkeypatch):
-    """Each starts as by "spawn", with nothing but what it is sent; only the libraries are loaded once, for both."""
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload([one_picture.__name__])
-    monkeypatch.setattr(annotating, "get_context", {"spawn": server}.__getitem__)
+    """Each is started as it is for whoever runs the command, with nothing but what it is sent."""
     monkeypatch.setattr(annotating, "CHUNK", 1)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the workers do
