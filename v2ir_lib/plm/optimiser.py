@@ -55,7 +55,8 @@ def check_optimiser(kind: str, device: str | torch.device | None = None) -> None
             optimiser.step()
     except ImportError:
         raise UserError(
-            f"optimizer {kind} needs bitsandbytes: pip install -e '.[eight-bit]' in the project's folder, or leave it out"
+            f"optimizer {kind} needs bitsandbytes: pip install -e '.[eight-bit]' in this project's folder, "
+            "or leave it out"
         ) from None
     except Exception as error:  # whatever a library of another kind of machine raises
         said = " ".join(str(error).split())[:200]
