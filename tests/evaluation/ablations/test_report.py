@@ -23,7 +23,7 @@ def records(row: str, scores: np.ndarray, seeds=None) -> list[dict]:
     return [
         base
         | {"seed": seed, "scenes": {"kinds": kinds}}
-        | {"scores": {metric: as_words(one) for metric in ("psnr", "ssim", "psnr_aligned", "edge_agreement")}}
+        | {"scores": {metric: as_words(one, 4) for metric in ("psnr", "ssim", "psnr_aligned", "edge_agreement")}}
         for seed, one in zip(seeds or range(len(scores)), scores, strict=True)
     ]
 
@@ -95,7 +95,7 @@ def test_the_order_of_rows_is_kendalls_tau():
 
 
 def test_scores_and_groups_come_back_from_a_record():
-    assert from_words(as_words([18.25, -1.5, 0.33333])) == pytest.approx([18.25, -1.5, 0.3333])
+    assert from_words(as_words([18.25, -1.5, 0.33333], 4)) == pytest.approx([18.25, -1.5, 0.3333])
     groups = {"all": np.arange(5), "fog": np.array([1, 4])}
     back = groups_of(kinds_of(groups, 5))
     assert all(np.array_equal(back[name], members) for name, members in groups.items())

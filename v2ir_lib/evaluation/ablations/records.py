@@ -1,6 +1,7 @@
 """What is kept of one row and seed: a small JSON file with its flags, its key, and the scores of every scene.
 
 The scores are words of a string: thousands of numbers, each on a line of its own, would make files that nobody reads.
+They are rounded as far as a mean over hundreds of scenes allows: there are more than a hundred such files.
 """
 
 import re
@@ -14,7 +15,7 @@ from v2ir_lib.evaluation.ablations.rows import Row
 from v2ir_lib.files import write_json
 from v2ir_lib.weights import read_json
 
-DIGITS = 4
+DIGITS = {"psnr": 2, "psnr_aligned": 2, "ssim": 3, "edge_agreement": 3}  # dB, and of 1
 
 
 def record_path(folder: Path, row: Row, seed: int) -> Path:
@@ -22,9 +23,9 @@ def record_path(folder: Path, row: Row, seed: int) -> Path:
     return folder / f"{re.sub('[^a-z0-9.]+', '_', row.name.lower())}-{seed}.json"
 
 
-def as_words(values) -> str:
-    """Numbers, or words, as one string; `from_words` reads it."""
-    return " ".join(one if isinstance(one, str) else f"{one:.{DIGITS}f}" for one in values)
+def as_words(values, digits: int) -> str:
+    """Numbers as one string, with so many digits behind the point; `from_words` reads it."""
+    return " ".join(f"{one:.{digits}f}" for one in values)
 
 
 def from_words(text: str) -> np.ndarray:
@@ -33,13 +34,15 @@ def from_words(text: str) -> np.ndarray:
 
 
 def kinds_of(groups: dict[str, np.ndarray], count: int) -> dict[str, str]:
-    """Which scenes belong to which group, as 0 and 1 for each scene."""
-    return {name: "".join("1" if i in set(members) else "0" for i in range(count)) for name, members in groups.items()}
+    """Which of `count` scenes belong to which group: a hexadecimal number each, whose bits are the scenes in order."""
+    marks = {name: np.isin(np.arange(count), members) for name, members in groups.items()}
+    return {name: np.packbits(mark).tobytes().hex() for name, mark in marks.items()}
 
 
 def groups_of(kinds: dict[str, str]) -> dict[str, np.ndarray]:
     """The numbers of each group's scenes again."""
-    return {name: np.flatnonzero([mark == "1" for mark in marks]) for name, marks in kinds.items()}
+    bits = {name: np.unpackbits(np.frombuffer(bytes.fromhex(marks), np.uint8)) for name, marks in kinds.items()}
+    return {name: np.flatnonzero(mark) for name, mark in bits.items()}
 
 
 def write_record(path: Path, row: Row, seed: int, key: str, scores: dict[str, np.ndarray], **more: object) -> dict:
@@ -53,7 +56,7 @@ def write_record(path: Path, row: Row, seed: int, key: str, scores: dict[str, np
         "flags": flags,
         "guidance": asdict(row.guidance) if row.network == "diffusion" else None,
         **more,
-        "scores": {name: as_words(values) for name, values in scores.items()},
+        "scores": {name: as_words(values, DIGITS[name]) for name, values in scores.items()},
     }
     write_json(path, record)
     return record
