@@ -47,6 +47,31 @@ def test_another_band_offers_its_own_cameras_and_draws_once(panel):
     assert drawn[-1] == {"time": "day", "band": "lwir", "camera": "radiometric"} and len(drawn) == 3
 
 
+def test_menus_begin_where_they_are_told_to_and_nothing_else_is_drawn():
+    pytest.importorskip("ipywidgets", reason="comes with the extra 'notebooks'")
+    drawn = []
+
+    def draw(**chosen):
+        drawn.append(chosen)
+        return plt.figure(figsize=(1, 1))
+
+    choices = dict(s_text=("0", "1.5", "7.5"), band=tuple(CAMERAS), camera=lambda s_text, band: CAMERAS[band])
+    box = live_panel(draw, begin={"s_text": "1.5", "camera": "drone"}, **choices)
+    assert drawn == [{"s_text": "1.5", "band": "nir", "camera": "drone"}]
+    box.children[0].children[0].value = "7.5"  # what a menu begins at, it keeps only until it is turned
+    assert drawn[1:] == [{"s_text": "7.5", "band": "nir", "camera": "drone"}]
+    box.children[0].children[0].value = "1.5"
+    box.children[0].children[2].value = "security"
+    assert drawn[-1] == {"s_text": "1.5", "band": "nir", "camera": "security"}
+
+
+@pytest.mark.parametrize("begin, told", [({"steps": "4"}, "no menu is called steps"), ({"time": "noon"}, "noon")])
+def test_a_beginning_that_no_menu_has_is_refused(begin, told):
+    pytest.importorskip("ipywidgets", reason="comes with the extra 'notebooks'")
+    with pytest.raises(ValueError, match=told):
+        live_panel(lambda **_: plt.figure(), begin=begin, time=("day", "night"))
+
+
 def test_without_ipywidgets_a_line_says_so_and_nothing_is_drawn(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)  # makes the import fail, as if it were not there
     assert live_panel(lambda **_: pytest.fail("drawn for nobody"), time=("day",)) is None

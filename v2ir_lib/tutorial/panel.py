@@ -1,7 +1,7 @@
 """A live panel: choices on top, and below them a picture that follows. It needs ipywidgets and a running kernel."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -10,14 +10,18 @@ Choice = Sequence[str] | Callable[..., Sequence[str]]
 """The words to choose from, or a function that gives them for the choices before (the cameras of a band)."""
 
 
-def live_panel(draw: Callable[..., Figure], **choices: Choice):
+def live_panel(draw: Callable[..., Figure], *, begin: Mapping[str, str] | None = None, **choices: Choice):
     """An ipywidgets box: one menu for each of `choices`, in this order, and the figure `draw(**chosen)` below.
 
-    Returned, not displayed: leave it at the end of a cell. Where ipywidgets is missing, a line says so and None comes
-    back, so that a notebook runs on. The figure is shown as a PNG and closed.
+    `begin` names the words that some menus begin at, in place of their first one; `ValueError` for one that its menu
+    has not. Returned, not displayed: leave it at the end of a cell. Where ipywidgets is missing, a line says so and
+    None comes back, so that a notebook runs on. The figure is shown as a PNG and closed.
     """
+    begin = dict(begin or {})
+    if begin.keys() - choices.keys():
+        raise ValueError(f"no menu is called {', '.join(sorted(begin.keys() - choices.keys()))}")
     try:
-        from ipywidgets import Dropdown, HBox, Image, VBox
+        from ipywidgets import Dropdown, HBox, Image, Layout, VBox
     except ModuleNotFoundError:
         print("no live panel here: ipywidgets is not installed. The still figure shows the same, all at once")
         return None
@@ -35,6 +39,8 @@ def live_panel(draw: Callable[..., Figure], **choices: Choice):
                 options = tuple(words(**chosen) if callable(words) else words)
                 if menus[name].options != options:
                     menus[name].options = options
+                if name in begin:
+                    menus[name].value = _among(options, begin.pop(name), name)
                 chosen[name] = menus[name].value
             picture.value = _png(draw(**chosen))
         finally:
@@ -43,7 +49,13 @@ def live_panel(draw: Callable[..., Figure], **choices: Choice):
     refresh()
     for menu in menus.values():
         menu.observe(refresh, names="value")
-    return VBox([HBox(list(menus.values())), picture])
+    return VBox([HBox(list(menus.values()), layout=Layout(flex_flow="row wrap")), picture])
+
+
+def _among(options: Sequence[str], word: str, name: str) -> str:
+    if word not in options:
+        raise ValueError(f"{name} cannot begin at {word!r}: its words are {', '.join(options)}")
+    return word
 
 
 def _png(figure: Figure) -> bytes:
