@@ -14,7 +14,7 @@ LOG := .venv/install.log
 CPU_INDEX ?=
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
-.PHONY: help install tutorial test lab notebooks lint recipes bench lock clean
+.PHONY: help install tutorial test lab notebooks lint recipes tables bench lock clean
 
 help:
 	@echo "make tutorial    set up, then run notebook 00: your first translation (8 minutes at most, with installation)"
@@ -23,6 +23,7 @@ help:
 	@echo "make test        lint, unit tests, and all notebooks in 'check' (15 minutes at most, with installation)"
 	@echo "make lint        ruff and the import direction only"
 	@echo "make recipes     train every shipped weight again from nothing (about three hours on two cores; resumable)"
+	@echo "make tables      make every result again that is not of the weights in models/tiny (hours; resumable)"
 	@echo "make bench       measure speed"
 	@echo "make lock        write requirements.lock from the ranges in pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean       remove caches and outputs; keeps .venv, weights and rendered scenes"
@@ -87,14 +88,18 @@ lint: $(STAMP)
 	@PYTHONPATH=. $(BIN)/lint-imports --no-cache > .venv/imports.log 2>&1 || { cat .venv/imports.log; exit 1; }
 
 test: lint
-	@echo "[test] unit tests: about 3 minutes"
-	@$(BIN)/python -m pytest
+	@echo "[test] unit tests, two at a time: about 2 minutes"
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 	@echo "[test] notebooks in 'check': a minute each at most"
 	@$(BIN)/v2ir notebooks --profile tiny --budget check --solutions --out out/check
 
 recipes: $(STAMP)
 	@echo "[recipes] every shipped weight, again from nothing: about three hours on two cores. Stop at will: it continues"
 	@$(BIN)/python -m v2ir_lib.recipes
+
+# What is of the shipped weights already is left as it is.
+tables: $(STAMP)
+	@$(BIN)/python -m v2ir_lib.evaluation.tables
 
 bench: $(STAMP)
 	@for file in benchmarks/*.py; do [ -e "$$file" ] || { echo "no benchmarks yet"; break; }; \

@@ -76,7 +76,7 @@ def test_inception_is_a_local_file_with_a_checksum(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"other\.pth is not weights-inception.*SHA-256 begins"):
         inception.inception_fid([], [], other)
     monkeypatch.setattr(inception.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install torch-fidelity"):
+    with pytest.raises(UserError, match=r"pip install -e '.\[fid\]'"):
         inception.check_weights(other, sha256(other))
     monkeypatch.setattr(inception.importlib.util, "find_spec", lambda name: object())
     inception.check_weights(other, sha256(other))

@@ -62,4 +62,4 @@ def check_weights(path: str | Path, expected: str = INCEPTION_SHA256) -> None:
     if (found := sha256(path)) != expected:
         raise UserError(f"{path} is not {INCEPTION_FILE}: its SHA-256 begins {found[:12]}, not {expected[:12]}")
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise UserError("FID needs torch-fidelity, which holds the Inception network: pip install torch-fidelity")
+        raise UserError("FID needs torch-fidelity, which holds the Inception network: pip install -e '.[fid]'")
