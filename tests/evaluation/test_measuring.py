@@ -8,7 +8,8 @@ import torch
 
 from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation import fd_validity
-from v2ir_lib.evaluation.measuring import TRUTH, distribution, lines, report_of
+from v2ir_lib.evaluation.measuring import TRUTH, as_json, brief, distribution, lines, report_of
+from v2ir_lib.files import repo_root
 from v2ir_lib.world import CLASS_INDEX
 
 
@@ -86,10 +87,24 @@ def test_every_method_has_every_number(report):
         "no sky, no lamp: no verdict"
     )
     assert report["checks"]["inverted grey"]["beyond_luma"]["verdict"] == "fails"
-    assert report["classes"]["translation"]["person"]["bias"] == {
-        "mean": -4, "low": -4, "high": -4, "n": 6, "level": 0.95, "pictures": 6,
-    }  # fmt: skip
-    json.dumps(report, allow_nan=False)
+    assert report["classes"]["translation"]["person"]["bias"] == {"mean": -4, "low": -4, "high": -4, "n": 6}
+    assert TRUTH not in night["metrics"], "perfect by definition: once is enough"
+
+
+def test_the_file_is_the_report_an_entry_a_line(report):
+    text = as_json(report)
+    assert json.loads(text) == report == brief(report)
+    entries = [line for line in text.splitlines() if '"mean"' in line]
+    assert entries and all(line.count('"mean"') == 1 and '"level"' not in line for line in entries)
+    with pytest.raises(ValueError, match="JSON"):
+        as_json({"a": {"b": float("nan")}})
+
+
+def test_the_committed_file_is_as_it_would_be_written():
+    path = repo_root() / "results" / "measuring.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert as_json(written) + "\n" == path.read_text(encoding="utf-8") and brief(written) == written
+    assert path.stat().st_size < 92_000, "the tree has little room left"
 
 
 def test_few_scenes_have_kid_and_no_fd(report):

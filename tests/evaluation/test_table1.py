@@ -177,7 +177,7 @@ def small(pipeline, tmp_path, monkeypatch):
 def test_the_whole_experiment_runs_and_a_second_time_only_reads(small, tmp_path, monkeypatch):
     report = table1.measure(tmp_path, sequences=4, steps=1, seeds=1, longer=2)
     written = json.loads((tmp_path / "table1.json").read_text(encoding="utf-8"))
-    assert written == json.loads(json.dumps(report)) and (tmp_path / "figures" / "table1.png").is_file()
+    assert written == json.loads(json.dumps(report)) and (tmp_path / "figures" / "table1.jpg").is_file()
     baselines = {name: row["psnr"]["mean"] for name, row in report["baselines"].items()}
     assert baselines["nearest pair of the leaky set"] > 35 > 20 > baselines["nearest pair of the clean set"]
     for row in report["design"]["training_sets"], report["training"]:

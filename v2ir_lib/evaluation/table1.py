@@ -51,7 +51,7 @@ def measure(
     longer: int = LONGER,
     workers: int | None = None,
 ) -> dict:
-    """The whole experiment: `table1.json` and `figures/table1.png` in `results`. What was done before is in the cache.
+    """The whole experiment: `table1.json` and `figures/table1.jpg` in `results`. What was done before is in the cache.
 
     seeds: how many trainings of each set. longer: steps of one more training of each, by the first seed; 0 for none.
     workers: processes that render. Raises `UserError` for numbers that make no experiment, or a full disk.
@@ -74,7 +74,7 @@ def measure(
     }
     if longer:
         report["longer"] = {"steps": longer, "seeds": [0]} | tables(train_all(experiment, longer, [0]), moves)
-    draw(results / "figures" / "table1.png", experiment, found, untrained)
+    draw(results / "figures" / "table1.jpg", experiment, found, untrained)
     write_json(results / "table1.json", report)
     return report
 
@@ -189,7 +189,7 @@ def draw(path: Path, experiment: Experiment, found: Trained, untrained: dict[str
 
 
 def main(
-    out: Path = typer.Option(repo_root() / "results", help="Folder for table1.json and figures/table1.png."),
+    out: Path = typer.Option(repo_root() / "results", help="Folder for table1.json and figures/table1.jpg."),
     sequences: int = typer.Option(SEQUENCES, help="Simulated sequences, half of them tested."),
     steps: int = typer.Option(STEPS, min=1, help="Training steps of each set and seed."),
     seeds: int = typer.Option(SEEDS, min=1, help="Trainings of each set."),
