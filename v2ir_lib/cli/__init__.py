@@ -16,6 +16,7 @@ from v2ir_lib import __version__
 from v2ir_lib.cli.ablate import ablate
 from v2ir_lib.cli.data import data
 from v2ir_lib.cli.evaluation import evaluate
+from v2ir_lib.cli.notebooks import notebooks
 from v2ir_lib.cli.options import AsJson
 from v2ir_lib.cli.translate import translate
 from v2ir_lib.errors import UserError
@@ -46,6 +47,7 @@ app.add_typer(data, name="data", help="Assembling a data set: import, audit, spl
 app.add_typer(train, name="train", help="The three phases of the Progressive Learning Module (paper §3.3).")
 app.add_typer(ablate, name="ablate", help="The ablations: Tables 1, 3 and 4 at our size (paper §5.3).")
 app.command()(evaluate)
+app.command()(notebooks)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,36 +179,6 @@ def world_render(
 
     render_folder(count, seed, out, workers=workers, frames=frames, jpeg=jpeg)
     return 0
-
-
-@app.command()
-def notebooks(
-    names: Annotated[list[str] | None, typer.Argument(help="Which: 00, 04_plm, a path; none: all.")] = None,
-    profile: Annotated[str, typer.Option(help="tiny or full.")] = "tiny",
-    budget: Annotated[str, typer.Option(help="check (1 minute each), learn (3 minutes each) or paper.")] = "check",
-    out: Annotated[Path, typer.Option(help="Folder for executed copies and index.html.")] = Path("out/notebooks"),
-    timeout: Annotated[float | None, typer.Option(help="Seconds for each notebook, in place of the budget's.")] = None,
-    solutions: Annotated[bool, typer.Option("--solutions", help="Exercises too: solutions must pass.")] = False,
-) -> int:
-    """Run notebooks headless and strictly; exit code 1 if any fails.
-
-    Example:  v2ir notebooks 00 --profile tiny --budget learn --out out/tutorial
-    """
-    from v2ir_lib.profiles import get_profile
-    from v2ir_lib.tutorial.runner import BUDGETS, find_notebooks, run_notebooks
-
-    if budget not in BUDGETS:
-        raise UserError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
-    if timeout is not None and not timeout > 0:
-        raise UserError(f"--timeout is {timeout:g}: it must be more than 0 seconds")
-    parameters = {"PROFILE": get_profile(profile).name, "BUDGET": budget}
-    chosen = find_notebooks(names or [])
-    outcomes = run_notebooks(chosen, out, parameters, limit=timeout or BUDGETS[budget], with_solutions=solutions)
-    print(f"executed copies and an index to look at: {out / 'index.html'}")
-    failed = [outcome.name for outcome in outcomes if not outcome.ok]
-    if failed:
-        print(f"error: {len(failed)} of {len(outcomes)} notebooks failed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
 
 
 @app.command()

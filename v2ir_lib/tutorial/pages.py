@@ -27,7 +27,8 @@ article { background: var(--paper); border: 1px solid var(--line); border-radius
   margin-bottom: 1.1rem; }
 h2 { font-size: 1.1rem; margin: 0; }
 h2 a { color: inherit; text-decoration: none; } h2 a:hover { text-decoration: underline; }
-.badge { float: right; font-size: .85rem; font-weight: 600; } .ok { color: var(--good); } .failed { color: var(--bad); }
+.badge { float: right; font-size: .85rem; font-weight: 600; } .ok { color: var(--good); }
+.failed, .drifted { color: var(--bad); }
 .small { color: var(--soft); font-size: .875rem; margin: .15rem 0 .6rem; } .small a { color: inherit; }
 .error { color: var(--bad); font-family: ui-monospace, monospace; font-size: .875rem; overflow-wrap: anywhere; }
 .pictures { display: flex; flex-wrap: wrap; gap: .6rem; }
@@ -81,7 +82,7 @@ def pictures_of(executed: Path) -> list[bytes]:
 
 def _article(out: Path, outcome, title: str) -> str:
     pictures = pictures_of(out / f"{outcome.name}.ipynb")
-    badge = "ok" if outcome.ok else "failed"
+    badge = outcome.status
     facts = (
         f"{outcome.seconds:.0f} s · {outcome.peak_memory / 2**30:.1f} GB at most · {_count(len(pictures), 'picture')}"
     )
@@ -95,6 +96,9 @@ def _article(out: Path, outcome, title: str) -> str:
     if outcome.error:
         where = f"cell {outcome.cell}: " if outcome.cell else ""
         parts.append(f'<p class="error">{html.escape(where + outcome.error)}</p>')
+    for drift in outcome.drifts or ():
+        told = f"{drift.figure}{drift.place}: {drift.found}, expected {drift.expected} (tolerance {drift.tolerance})"
+        parts.append(f'<p class="error">{html.escape(told)}</p>')
     if pictures:
         chosen = pictures[:_SHOWN]
         images = "".join(f'<img alt="picture {i + 1}" src="{_thumbnail(data)}">' for i, data in enumerate(chosen))

@@ -7,6 +7,7 @@
 | a cell tagged `raises-exception` | may fail unseen | refused before it runs |
 | `sys.exit()` half-way | green, the rest never runs | every cell must have run, in order, and `finish()` |
 | many slow cells | the limit is per cell | one wall-clock limit for the whole; the kernel is killed |
+| other figures than before | not noticed | compared with `tests/expected/`, see `drift` |
 """
 
 import re
@@ -21,6 +22,8 @@ import nbformat
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root, write_json
 from v2ir_lib.tutorial import solutions
+from v2ir_lib.tutorial.drift import Drift
+from v2ir_lib.tutorial.expected import drifts_of, is_compared
 from v2ir_lib.tutorial.kernel import KERNEL_NAME, Kernel
 from v2ir_lib.tutorial.pages import write_index, write_page
 from v2ir_lib.tutorial.record import VARIABLE, read_record
@@ -39,20 +42,28 @@ class Outcome:
     seconds: float = 0.0
     peak_memory: int = 0  # bytes, the kernel and its children
     figures: dict = field(default_factory=dict)
+    drifts: list[Drift] | None = None  # None: not compared, as it failed or nothing is known
 
     @property
     def ok(self) -> bool:
+        """It ran to its end, under the rules; its figures may have drifted."""
         return not self.error
+
+    @property
+    def status(self) -> str:
+        """ok, drifted or failed."""
+        return "failed" if self.error else "drifted" if self.drifts else "ok"
 
     def as_dict(self) -> dict:
         """For JSON."""
         return {
-            "status": "ok" if self.ok else "failed",
+            "status": self.status,
             "error": self.error,
             "cell": self.cell,
             "seconds": round(self.seconds, 1),
             "peak_memory_mb": round(self.peak_memory / 2**20),
             "figures": self.figures,
+            "drifts": None if self.drifts is None else [drift.as_dict() for drift in self.drifts],
         }
 
 
@@ -97,8 +108,12 @@ def run_notebooks(
     """Run each notebook in a kernel of this very interpreter; write executed copies, pages, an index and the figures.
 
     `limit` is in seconds, for each notebook. `with_solutions` puts the exercises' solutions in and sees them pass.
+    Figures are compared with the expected ones where there are such for these parameters.
     In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json. One that fails does not stop the others.
+    `UserError`, before anything runs, for a damaged file of expected figures.
     """
+    for path in notebooks if is_compared(parameters) else ():
+        drifts_of(path, parameters["BUDGET"], {})
     out.mkdir(parents=True, exist_ok=True)
     outcomes = []
     for number, path in enumerate(notebooks, 1):
@@ -106,10 +121,14 @@ def run_notebooks(
         within = f", {limit:.0f} s at most" if limit else ""
         say(f"[{number}/{len(notebooks)}] {path.stem} ({settings}{within}) …")
         outcome = run_notebook(path, out / path.name, parameters, limit, with_solutions)
+        if outcome.ok and is_compared(parameters):
+            outcome.drifts = drifts_of(path, parameters["BUDGET"], outcome.figures)
         outcomes.append(outcome)
         if outcome.ok:
             cost = f"{outcome.seconds:.0f} s, {outcome.peak_memory / 2**30:.1f} GB"
-            say(f"[{number}/{len(notebooks)}] {path.stem} ok: {cost}, {len(outcome.figures)} figures recorded")
+            drifted = {drift.figure for drift in outcome.drifts or ()}
+            told = f"{len(outcome.figures)} figures recorded" + (f", {len(drifted)} DRIFTED" if drifted else "")
+            say(f"[{number}/{len(notebooks)}] {path.stem} {outcome.status}: {cost}, {told}")
         else:
             where = f", cell {outcome.cell}" if outcome.cell else ""
             say(f"[{number}/{len(notebooks)}] {path.stem} FAILED after {outcome.seconds:.0f} s{where}: {outcome.error}")
