@@ -243,3 +243,47 @@ def strips(groups: dict[str, Sequence[float]], x: str, caption: str = "") -> Fig
         if caption:
             _caption(figure, caption, 1, 6.6, (foot - 0.45) / height)
     return figure
+
+
+def forest(
+    panels: dict[str, dict[str, dict]], x: str, caption: str = "", names: Sequence[str] = ("", "", "")
+) -> Figure:
+    """Differences with two intervals each, in panels that have a scale of their own; a line at zero.
+
+    A row is a dict: `mean`, `inner` and `outer` (low, high) or None, `mark` (somebody else's figure) or None, `clear`
+    (coloured). `names` says what inner and outer intervals and the marks are.
+    """
+    counts = [len(rows) for rows in panels.values()]
+    with plt.rc_context(STYLE):
+        foot, head = 0.62 + 0.2 * len(_wrap(caption, 1, 6.6)), 0.55
+        height = 0.27 * sum(counts) + 0.62 * (len(counts) - 1) + foot + head
+        figure = plt.figure(figsize=(6.6, height))
+        top = height - head
+        for (title, rows), count in zip(panels.items(), counts, strict=True):
+            axis = figure.add_axes((0.41, (top - 0.27 * count) / height, 0.56, 0.27 * count / height))
+            top -= 0.27 * count + 0.62
+            axis.axvline(0, color=MUTED, lw=0.8)
+            for number, row in enumerate(rows.values()):
+                colour = ACCENT if row.get("clear") else INK
+                for bounds, width, tone in ((row.get("outer"), 1.0, MUTED), (row.get("inner"), 3.2, colour)):
+                    if bounds:
+                        axis.plot(bounds, [number] * 2, color=tone, lw=width, solid_capstyle="butt")
+                axis.plot(row["mean"], number, "o", ms=5, color=colour, mec="white", mew=0.8)
+                if row.get("mark") is not None:
+                    axis.plot(row["mark"], number, "D", ms=4.5, color="none", mec="#2a6f97", mew=1.2)
+            axis.set_yticks(range(count), list(rows))
+            axis.set_ylim(count - 0.5, -0.5)
+            axis.set_title(title, loc="left", pad=3)
+            axis.tick_params(axis="y", length=0, labelcolor=INK)
+            axis.grid(axis="x", lw=0.5)
+        axis.set_xlabel(x)
+        signs = [
+            dict(color=INK, lw=3.2),
+            dict(color=MUTED, lw=1),
+            dict(color="none", marker="D", mec="#2a6f97", ms=4.5),
+        ]
+        shown = [plt.Line2D([], [], label=name, **sign) for name, sign in zip(names, signs, strict=True) if name]
+        figure.legend(handles=shown, loc="upper right", ncols=3, fontsize=7.5, bbox_to_anchor=(0.98, 1.0))
+        if caption:
+            _caption(figure, caption, 1, 6.6, (foot - 0.55) / height / 0.78)
+    return figure
