@@ -66,9 +66,13 @@ def _compared(passed: list, budget: str) -> list[str]:
     from v2ir_lib.tutorial.drift import table
     from v2ir_lib.tutorial.expected import expected_path
 
-    for path, outcome in passed:
-        if outcome.drifts is None and expected_path(path) is not None:
-            print(f"note: no expected figures for {_update_line(path.stem, budget)}")
+    unknown = [
+        f"no expected figures for {_update_line(path.stem, budget)}"
+        for path, outcome in passed
+        if outcome.drifts is None and expected_path(path) is not None
+    ]
+    for line in unknown:
+        print(f"note: {line}")
     compared = [outcome for _, outcome in passed if outcome.drifts is not None]
     drifted = [outcome for outcome in compared if outcome.drifts]
     if drifted:

@@ -153,10 +153,8 @@ def _inside(where: tuple[str, str], key: str | int) -> tuple[str, str]:
 def _leaf_passes(value: object, found: object, tolerance: object) -> bool:
     if not is_number(value) or not is_number(found):
         return type(value) is type(found) and value == found
-    if not math.isfinite(found):
-        return False
     if tolerance == EXACT:
-        return value == found
+        return value == found  # NaN is not even itself, and not near anything
     ((kind, size),) = tolerance.items()
     allowed = size if kind == "absolute" else size * abs(value)
     return abs(found - value) <= allowed * (1 + 1e-9)  # 0.3 is 0.1 from 0.2, whatever binary fractions say
