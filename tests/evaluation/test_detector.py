@@ -1,0 +1,334 @@
+"""Boxes and average precision by hand; that arms differ in their pictures alone; that runs repeat and resume."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from v2ir_lib.errors import UserError
+from v2ir_lib.evaluation import detector, detector_training
+from v2ir_lib.evaluation.detector import lines, report_of
+from v2ir_lib.evaluation.detector_boxes import Boxes, boxes_of
+from v2ir_lib.evaluation.detector_scores import (
+    PASSED,
+    RIGHT,
+    WRONG,
+    Detections,
+    average_precision,
+    drawn,
+    judge,
+    judge_all,
+)
+from v2ir_lib.evaluation.detector_show import COLOURS, ZOOM, columns_of, examples, with_boxes
+from v2ir_lib.evaluation.detector_study import ARMS, BLIND, GREY, INVERTED, TRANSLATED, TRUE, Found, Study, run_all
+from v2ir_lib.evaluation.detector_training import augmented, batches, detect, new_detector, train
+from v2ir_lib.plm.cache import weights_fingerprint
+from v2ir_lib.world import CLASS_INDEX
+
+SIZE = 32
+PERSON, CAR = 1, 2
+
+
+def boxes(*found, asked=True) -> Boxes:
+    """Boxes from (label, x0, y0, x1, y1), all learnt."""
+    table = np.array(found, np.float32).reshape(-1, 5)
+    every = np.ones(len(table), bool)
+    return Boxes(table[:, 1:], table[:, 0].astype(np.int64), every, every & asked)
+
+
+def detections(*found) -> Detections:
+    """From (scene, label, score, x0, y0, x1, y1)."""
+    table = np.array(found, np.float32).reshape(-1, 7)
+    return Detections(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], table[:, 3:])
+
+
+# --- boxes -------------------------------------------------------------------------------------------------------
+
+
+def test_boxes_of_masks_by_hand():
+    """Masks of 24 pixels for a picture of 12: everything halves."""
+    instances, classes = np.zeros((24, 24), np.uint8), np.zeros((24, 24), np.uint8)
+    kinds = ("car", "person", "tree", "bicycle", "person")
+    for number, (kind, rows, columns) in enumerate(
+        zip(
+            kinds,
+            ((0, 8), (10, 20), (0, 9), (20, 24), (9, 24)),
+            ((0, 10), (1, 4), (12, 24), (0, 6), (14, 23)),
+            strict=True,
+        ),
+        1,
+    ):
+        instances[slice(*rows), slice(*columns)] = number
+        classes[slice(*rows), slice(*columns)] = CLASS_INDEX[kind]
+    instances[2:4, 2:4] = classes[2:4, 2:4] = 0  # a hole, as where something stands in front
+    classes[10, 10] = classes[11, 11] = CLASS_INDEX["person"]  # touching, too small for a number
+    found = boxes_of(instances, classes, kinds, 12)
+    expected = [
+        (CAR, 0, 0, 5, 4, True, True),
+        (PERSON, 0.5, 5, 2, 10, True, False),  # one and a half pixels wide
+        (PERSON, 0, 10, 3, 12, False, False),  # who rides the bicycle
+        (PERSON, 7, 4.5, 11.5, 12, True, True),
+        (PERSON, 5, 5, 6, 6, False, False),
+    ]
+    assert [(label, *box, learnt, asked) for label, box, learnt, asked in zip(
+        found.labels.tolist(), found.corners.tolist(), found.learnt.tolist(), found.asked.tolist(), strict=True
+    )] == [(label, *map(float, box), learnt, asked) for label, *box, learnt, asked in expected]  # fmt: skip
+    assert found.to_learn()[1].tolist() == [CAR, PERSON, PERSON]
+
+
+def test_no_boxes_and_too_few_names():
+    empty = np.zeros((8, 8), np.uint8)
+    assert boxes_of(empty, empty, (), 4).corners.shape == (0, 4)
+    with pytest.raises(ValueError, match="numbers 1 objects, but 0 are named"):
+        boxes_of(empty + 1, empty, (), 4)
+
+
+# --- scores ------------------------------------------------------------------------------------------------------
+
+
+def test_average_precision_by_hand():
+    hits = np.array([True, False, True])
+    once, twice = [1, 1, 1], [1, 2, 1]
+    found = average_precision(hits, np.array([once, twice, once]), np.array([2, 2, 0]))
+    # Precision 1, 1/2, 2/3, made monotone 1, 2/3, 2/3; with the wrong one twice 1, 1/3, 1/2.
+    assert found[:2] == pytest.approx([(1 + 2 / 3) / 2, (1 + 1 / 2) / 2]) and np.isnan(found[2])
+    assert average_precision(np.array([True, False, False, True]), np.ones((1, 4)), np.array([2])) == found[1]
+
+
+def test_each_box_is_found_once_and_some_detections_are_passed_over():
+    asked = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
+    passed = np.array([[40, 0, 60, 20]], np.float32)
+    corners = np.array(
+        [
+            [0, 0, 10, 9],  # second best on the first box: the better one has it
+            [0, 0, 10, 10],
+            [20, 0, 30, 5],  # IoU exactly 1/2
+            [20, 5.1, 30, 10],  # less than half
+            [41, 1, 47, 7],  # inside what is passed over
+            [56, 0, 66, 10],  # four tenths of it inside
+            [80, 80, 83, 99],  # too small to be asked for
+        ],
+        np.float32,
+    )
+    scores = np.array([0.5, 0.9, 0.6, 0.7, 0.9, 0.9, 0.9], np.float32)
+    assert judge(corners, scores, asked, passed).tolist() == [WRONG, RIGHT, RIGHT, WRONG, PASSED, WRONG, PASSED]
+
+
+def test_scenes_kinds_and_recall():
+    truth = [boxes((PERSON, 0, 0, 5, 9), (CAR, 10, 10, 20, 16)), boxes((PERSON, 3, 3, 9, 9))]
+    said = detections(
+        (1, PERSON, 0.2, 3, 3, 9, 9),
+        (0, PERSON, 0.9, 0, 0, 5, 9),
+        (0, PERSON, 0.5, 10, 10, 20, 16),  # a car taken for a person
+        (1, CAR, 0.8, 10, 10, 20, 16),  # the right place, in the other scene
+    )
+    judged = judge_all(said, truth)
+    both, first = drawn(2, np.arange(2), 0, 0), drawn(2, np.array([0]), 0, 0)
+    assert judged["person"].precision(both) == pytest.approx([(1 + 2 / 3) / 2])
+    assert judged["person"].precision(first) == [1] and judged["car"].precision(both) == [0]
+    assert judged["person"].recall(np.arange(2)) == 1 and judged["car"].recall(np.array([0])) == 0
+
+
+def test_scenes_are_drawn_again_among_the_members():
+    members = np.array([1, 2, 4, 5])
+    weights = drawn(6, members, 200, 3)
+    assert weights[0].tolist() == [0, 1, 1, 0, 1, 1] and (weights.sum(axis=1) == 4).all()
+    assert not weights[:, [0, 3]].any() and len({tuple(row) for row in weights}) > 20
+    assert np.array_equal(weights, drawn(6, members, 200, 3)) and not np.array_equal(weights, drawn(6, members, 200, 4))
+
+
+@pytest.fixture
+def found() -> tuple[Found, list[Boxes]]:
+    """Eight scenes with a person and a car each. Translations teach everything, grey half, inverted grey nothing."""
+    truth = [boxes((PERSON, 0, 0, 5, 9), (CAR, 10, 10, 20, 16)) for _ in range(8)]
+    every = [(scene, label, 0.9, *box) for scene in range(8) for label, *box in ((1, 0, 0, 5, 9), (2, 10, 10, 20, 16))]
+    nothing = [(scene, label, score, 20, 20, 30, 30) for scene, label, score, *_ in every]
+    answers = {TRUE: every, TRANSLATED: every, GREY: every[: len(every) // 2], INVERTED: nothing, BLIND: nothing}
+    known = {name: [detections(*some)] * 2 for name, some in answers.items()}
+    return Found(known, {TRUE: known[TRUE], GREY: known[TRUE]}, {}), truth
+
+
+def test_the_report(found):
+    report = report_of(*found, {"all": np.arange(8), "night": np.arange(4, 8)}, seed=0, draws=100)
+    mean = report["all"]["mean"]
+    assert {name: one["mean"] for name, one in mean["average_precision"].items()} == {
+        TRUE: 1, TRANSLATED: 1, GREY: 0.5, INVERTED: 0, BLIND: 0,
+    }  # fmt: skip
+    assert (mean["boxes"], report["night"]["car"]["boxes"]) == (16, 4)
+    grey = mean["average_precision"][GREY]
+    assert grey["low"] < 0.5 < grey["high"] and grey["by_seed"] == [0.5, 0.5] and grey["recall"] == 0.5
+    assert report["night"]["person"]["average_precision"][GREY]["mean"] == 0
+    gains = mean["translated minus"]
+    assert set(gains) == {TRUE, GREY, INVERTED, BLIND}
+    assert (gains[TRUE]["low"], gains[TRUE]["high"], gains[TRUE]["verdict"]) == (0, 0, "not told apart")
+    assert gains[GREY]["mean"] == 0.5 and gains[GREY]["verdict"] == "higher", "over scenes and over seeds"
+    assert gains[GREY]["low"] == pytest.approx(1 - grey["high"]), "the same draws for both"
+    assert mean["own_pictures"] == {TRUE: 1, GREY: 1}
+    assert any("night, mean" in line for line in lines({"groups": report}))
+
+
+def test_one_seed_tells_nothing_apart(found):
+    known = {name: some[:1] for name, some in found[0].infrared.items()}
+    report = report_of(replace(found[0], infrared=known), found[1], {"all": np.arange(8)}, seed=0, draws=100)
+    gain = report["all"]["mean"]["translated minus"][INVERTED]
+    assert gain["mean"] == 1 and gain["over_seeds"] is None and gain["verdict"] == "not told apart"
+
+
+def test_examples_are_drawn_where_they_were_found(found):
+    shown = examples(*found, {"night": np.array([5, 6, 7]), "day": np.array([0])})
+    assert list(shown) == ["5", "6", "0"] and shown["5"]["time"] == "night"
+    assert shown["5"]["truth"] == ["person 1.00 0.0 0.0 5.0 9.0", "car 1.00 10.0 10.0 20.0 16.0"]
+    assert len(shown["5"]["found"][TRANSLATED]) == 2 and shown["5"]["found"][GREY] == []
+    picture = np.full((SIZE, SIZE), 7, np.uint8)
+    large = with_boxes(picture, shown["5"]["found"][TRUE])
+    assert large.shape == (ZOOM * SIZE, ZOOM * SIZE, 3)
+    assert tuple(large[10 * ZOOM, 15 * ZOOM]) == COLOURS["car"] and tuple(large[13 * ZOOM, 15 * ZOOM]) == (7, 7, 7)
+    many = {arm: np.repeat(picture[None], 8, axis=0) for arm in ARMS}
+    columns = columns_of(shown, np.zeros((8, SIZE, SIZE, 3), np.uint8), many)
+    assert len(columns) == 3 + len(ARMS) and {len(column) for column in columns.values()} == {3}
+
+
+# --- training ----------------------------------------------------------------------------------------------------
+
+
+def squares(count: int, seed: int = 0) -> tuple[np.ndarray, list[Boxes]]:
+    """Noisy pictures with one bright upright box, a person, each."""
+    rng = np.random.default_rng(seed)
+    pictures, truth = rng.integers(0, 60, (count, SIZE, SIZE)).astype(np.uint8), []
+    for picture in pictures:
+        x, y = rng.integers(2, SIZE - 14, 2)
+        picture[y : y + 12, x : x + 8] = 220
+        truth.append(boxes((PERSON, x, y, x + 8, y + 12)))
+    return pictures, truth
+
+
+def test_a_detector_learns_and_repeats_by_its_seed():
+    pictures, truth = squares(16)
+    done = train(pictures, truth, 40, 0)
+    judged = judge_all(detect(done.model, pictures, np.arange(16)), truth)["person"]
+    assert judged.precision(drawn(16, np.arange(16), 0, 0))[0] > 0.8
+    first, again, other = (weights_fingerprint(train(pictures, truth, 2, seed).model) for seed in (0, 0, 1))
+    assert first == again != other
+    start = [weights_fingerprint(new_detector(seed, SIZE)) for seed in (0, 0, 1)]
+    assert start[0] == start[1] != start[2]
+
+
+def test_a_box_is_mirrored_with_its_picture():
+    picture, corners = torch.zeros(1, 10, 20), torch.tensor([[2.0, 3.0, 6.0, 9.0]])
+    picture[:, 3:9, 2:6] = 1
+    seen = set()
+    for seed in range(8):
+        turned, moved = augmented(picture, corners, np.random.default_rng(seed))
+        x0, y0, x1, y1 = map(int, moved[0])
+        inside = turned[:, y0:y1, x0:x1]
+        assert inside.min() == turned.max() and (turned == turned.max()).sum() == inside.numel()
+        seen.add(x0)
+    assert seen == {2, 14}
+
+
+def test_chance_is_drawn_alike_whatever_the_picture():
+    """Or two arms of one seed would see other scenes after the first difference."""
+    generators = [np.random.default_rng(5) for _ in range(2)]
+    augmented(torch.zeros(1, 4, 4), torch.zeros(0, 4), generators[0])
+    augmented(torch.rand(1, 9, 9), torch.tensor([[0.0, 0, 4, 4], [1, 1, 5, 5]]), generators[1])
+    assert generators[0].random() == generators[1].random()
+
+
+def test_every_picture_is_seen_once_before_any_comes_again(monkeypatch):
+    monkeypatch.setattr(detector_training, "BATCH", 4)
+    order = [number for batch in batches(6, 3, np.random.default_rng(0)) for number in batch]
+    assert sorted(order[:6]) == sorted(order[6:]) == list(range(6)) and order[:6] != order[6:]
+
+
+# --- the study ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch) -> Study:
+    """Six tested scenes in two folds and two that all train on; other noise in each arm."""
+    monkeypatch.setenv("V2IR_CACHE", str(tmp_path))
+    pictures, truth = squares(8)
+    return Study({arm: pictures + np.uint8(number) for number, arm in enumerate(ARMS)}, truth, 6, 2, 2)
+
+
+@pytest.fixture
+def trainings(monkeypatch) -> list[tuple]:
+    """What each training is given, in order; one step of it is done."""
+    asked = []
+
+    def noting(pictures, truth, steps, seed, progress):
+        asked.append((pictures, truth, steps, seed))
+        return train(pictures, truth, 1, seed)
+
+    monkeypatch.setattr(detector_training, "train", noting)
+    return asked
+
+
+def test_arms_share_everything_but_their_pictures(study, trainings):
+    found = run_all(study, [0])
+    assert len(trainings) == study.folds * len(ARMS)
+    for number, (pictures, truth, steps, seed) in enumerate(trainings):
+        fold, arm = divmod(number, len(ARMS))
+        train_on, test = study.fold(fold)
+        assert np.array_equal(pictures, study.pictures[ARMS[arm]][train_on])
+        assert all(ours is study.boxes[i] for ours, i in zip(truth, train_on, strict=True))
+        assert (steps, seed) == (study.steps, 0) and not set(train_on) & set(test)
+    assert [study.fold(fold)[1].tolist() for fold in range(2)] == [[0, 2, 4], [1, 3, 5]]
+    assert all({6, 7} <= set(study.fold(fold)[0]) for fold in range(2))
+    assert {name: len(some) for name, some in found.infrared.items()} == dict.fromkeys((*ARMS, BLIND), 1)
+
+
+def test_all_are_tested_on_true_infrared(study, monkeypatch):
+    tested = []
+    monkeypatch.setattr(detector_training, "train", lambda *_: detector_training.Trained(None, 0.5))
+    monkeypatch.setattr(
+        detector_training, "detect", lambda _, pictures, scenes: tested.append((pictures, scenes)) or detections()
+    )
+    study.run(GREY, 1, 0)
+    for (pictures, scenes), arm in zip(tested, (TRUE, GREY), strict=True):
+        assert np.array_equal(pictures, study.pictures[arm][[1, 3, 5]]) and scenes.tolist() == [1, 3, 5]
+
+
+def test_a_second_run_trains_nothing_and_gives_the_same(study, trainings, capsys, tmp_path):
+    first = study.run(GREY, 0, 0)
+    again = study.run(GREY, 0, 0)
+    assert len(trainings) == 1 and first.loss == again.loss
+    for kind in ("infrared", "own"):
+        ours, theirs = (vars(getattr(run, kind)) for run in (first, again))
+        assert all(np.array_equal(ours[name], theirs[name]) and ours[name].dtype == theirs[name].dtype for name in ours)
+    [path] = (tmp_path / "evaluation" / "detector").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    assert study.run(GREY, 0, 0).loss == first.loss and len(trainings) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+def test_whatever_decides_a_run_is_in_its_key(study):
+    known = {study.key(GREY, 0, 0), study.key(INVERTED, 0, 0), study.key(GREY, 1, 0), study.key(GREY, 0, 1)}
+    known.add(replace(study, steps=3).key(GREY, 0, 0))
+    for place in (1, 2):  # a picture that trains, and one that tests
+        changed = study.pictures[GREY].copy()
+        changed[place, 0, 0] += 1
+        known.add(replace(study, pictures=study.pictures | {GREY: changed}).key(GREY, 0, 0))
+    moved = [replace(one, corners=one.corners + (number == 1)) for number, one in enumerate(study.boxes)]
+    known.add(replace(study, boxes=moved).key(GREY, 0, 0))
+    assert len(known) == 8
+
+
+def test_the_floor_has_boxes_of_training_scenes_only(study):
+    found = study.blind(0, 0)
+    assert set(found.scenes) == {0, 2, 4} and len(found.scores) == 3 * 5
+    given = {tuple(box) for i in study.fold(0)[0] for box in study.boxes[i].corners.tolist()}
+    assert {tuple(box) for box in found.corners.tolist()} <= given and len(set(found.scores.tolist())) > 10
+
+
+def test_bad_input_is_one_line(study, tmp_path):
+    with pytest.raises(UserError, match=r"^7 folds of 6 scenes: .*--folds"):
+        replace(study, folds=7)
+    app = typer.Typer()
+    app.command()(detector.main)
+    done = CliRunner().invoke(app, ["--models", str(tmp_path / "none"), "--out", str(tmp_path)])
+    assert done.exit_code == 2 and len(done.stderr.splitlines()) == 1
+    assert "autoencoder is missing" in done.stderr and not (tmp_path / "detector.json").exists()
