@@ -22,6 +22,7 @@ from v2ir_lib.recipes.base import base_encoders, latent_size
 from v2ir_lib.recipes.pictures import infrared_pictures, segment_pictures, sheet, shrink
 from v2ir_lib.recipes.stage import Run, key
 from v2ir_lib.recipes.words import image_features, similarities
+from v2ir_lib.weights import folder_hash
 from v2ir_lib.world.cameras import CAMERAS
 
 CHOICES = 32  # captions to choose from
@@ -171,12 +172,15 @@ def measure(run: Run) -> dict:
         "captioner": lambda: captioner_score.measure(run.models / "captioner", pack),
         "segmenter": lambda: segmenter_score.measure(run.models / "segmenter", pack, limit=SEGMENTED),
     }
-    found = {"measured_on": f"{len(pack)} held-out scenes", "provenance": provenance(run.seed)}
+    asked = [run.models / name for name in ("text_encoder", "tokenizer") if (run.models / name).is_dir()]  # by several
+    told = provenance(run.seed) | {"weights_sha256": {folder.name: folder_hash(folder) for folder in asked}}
+    found = {"measured_on": f"{len(pack)} held-out scenes", "provenance": told}
     for folder, quality in stand_ins.items():
         if not (run.models / folder).is_dir():
             print(f"{folder}: not trained yet, left out")
             continue
         found[folder] = quality()
+        told["weights_sha256"][folder] = folder_hash(run.models / folder)
         print(f"{folder}: {found[folder]}")
         write_json(run.results / "standins.json", found)
     return found

@@ -114,7 +114,10 @@ def write_strip(table: Table, lab: Lab, out: Path, seed: int = 0) -> dict:
     rows = [row for row in table.rows if is_trained(lab, last_stage(row, seed))]
     if len(rows) < len(table.rows):
         lacking = ", ".join(row.name for row in table.rows if row not in rows)
-        raise UserError(f"rows {lacking} are not trained in this cache: run v2ir ablate {table.name} first")
+        raise UserError(
+            f"rows {lacking} are not trained in this cache: run v2ir ablate {table.name} --seeds 1, with an --out of "
+            "its own where results/ has these rows already"
+        )
     extra = [row for row in table.extra if row.name == "unet" and is_trained(lab, last_stage(row, seed))]
     shown = chosen_scenes(lab.heldout.groups())
     numbers = list(shown.values())
