@@ -1,12 +1,18 @@
 """The pipeline with other samplers, orders, sizes, tiles and several seeds: what changes, and what does not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from v2ir_lib.diffusion import pipeline as module
+from v2ir_lib.diffusion.guidance import guided
+from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline, pipeline_settings
 from v2ir_lib.diffusion.settings import SAMPLERS, Sampling
 from v2ir_lib.diffusion.translation import translate_seeds
 from v2ir_lib.errors import UserError
+from v2ir_lib.profiles import TINY, Guidance
 
 
 def translated(pipeline, picture, scales=(7.5, 1.5, 1.5), steps=3, **how):
@@ -24,6 +30,24 @@ def test_the_defaults_are_the_pipeline_as_it_was(pipeline, photograph):
     plain = pipeline(photograph, caption="x", steps=3)
     same = pipeline(photograph, caption="x", steps=3, how=Sampling(sampler="euler-ancestral", order="paper"))
     assert plain.images[0].tobytes() == same.images[0].tobytes() and plain.evaluations == [2 * 3]
+
+
+def test_each_scale_is_its_own(pipeline, photograph, monkeypatch):
+    """Three scales that differ, given or the model's own, arrive in Eq. 2 under their names."""
+    asked = []
+    monkeypatch.setattr(module, "guided", lambda **given: asked.append(given) or guided(**given))
+    scales = dict(s_text=3.0, s_visible=2.0, s_segments=1.5)
+    own = DiffV2IRPipeline(**pipeline.components, image_size=48, reading_size=48, **scales)
+    for model, given in ((pipeline, scales), (own, {}), (own, {"s_visible": 1.0})):
+        model(photograph, caption="x", segments=[photograph], steps=2, **given)
+    found = [{name: one[name] for name in scales} for one in asked]
+    assert found == [scales, scales, scales | {"s_visible": 1.0}]
+
+
+def test_a_profiles_scales_are_the_models_own():
+    guidance = Guidance(s_text=3.0, s_visible=2.0, s_segments=1.5, steps=7)
+    settings = pipeline_settings(replace(TINY, guidance=guidance))
+    assert {name: settings[name] for name in vars(guidance)} == vars(guidance)
 
 
 def test_every_sampler_makes_its_own_picture(pipeline, photograph):

@@ -71,6 +71,8 @@ def test_a_row_says_how_far_its_seeds_are_apart():
     [row] = rows_of({"a": records("a", runs(0, 1, 2, noise=0))})
     assert row["seeds"] == [0, 1, 2] and row["psnr"]["all"]["sd_over_seeds"] == pytest.approx(1, abs=1e-4)
     assert row["psnr"]["all"]["mean"] == pytest.approx(SCENES.mean() + 1, abs=1e-3)
+    assert row["psnr"]["night"]["mean"] == pytest.approx(SCENES[:20].mean() + 1, abs=1e-3)
+    assert (row["psnr"]["all"]["n"], row["psnr"]["night"]["n"]) == (60, 20), "the interval is over scenes"
     assert rows_of({"a": records("a", runs(0))})[0]["psnr"]["all"]["sd_over_seeds"] is None
 
 

@@ -75,6 +75,26 @@ def test_prompts_by_flag(words, first, pack):
     assert "a street by day" in prompts_of("constant", pack, TEMPLATE, encoders)[0]
 
 
+def test_maps_by_flag(monkeypatch):
+    """Each kind of map is drawn from what it says: SAM's masks, another scene's, or the truth."""
+    masks = [random_masks(seed, 6) for seed in (1, 2, 3)]
+    drawn = np.stack([render(one, "regions") for one in masks])
+    instances = np.stack([np.where(one[0], 7, 0) for one in masks[::-1]]).astype(np.uint8)
+    pack = SimpleNamespace(name="fake", visible=[0, 0, 0], instances=instances, classes=np.zeros_like(instances))
+    encoders = SimpleNamespace(annotate=lambda visible, name: SimpleNamespace(segments=drawn))
+    monkeypatch.setattr(telling, "condition_latents", lambda pictures, name, *_: np.asarray(pictures))
+
+    def maps(kind: str) -> np.ndarray:
+        return telling.pictures_of(kind, pack, None, encoders)[1]
+
+    assert np.array_equal(maps("regions"), drawn)
+    for kind in ("edges", "union"):
+        assert np.array_equal(maps(kind), np.stack([render(one, kind) for one in masks]))
+    assert np.array_equal(maps("true"), true_regions(pack)) and not np.array_equal(maps("true"), drawn)
+    assert np.array_equal(maps("shuffled"), drawn[others(3)])
+    assert not any(np.array_equal(own, other) for own, other in zip(drawn, maps("shuffled"), strict=True))
+
+
 def test_no_map_is_a_zero_latent_and_asks_no_segmenter(pack, monkeypatch):
     visible = np.ones((3, 2, 4, 6, 6), np.float16)
     asked = []
