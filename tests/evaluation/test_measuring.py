@@ -8,7 +8,7 @@ import torch
 
 from v2ir_lib.errors import UserError
 from v2ir_lib.evaluation import fd_validity
-from v2ir_lib.evaluation.measuring import TRUTH, as_json, brief, distribution, lines, report_of
+from v2ir_lib.evaluation.measuring import TRUTH, as_json, brief, distribution, lines, report_of, table
 from v2ir_lib.files import repo_root
 from v2ir_lib.world import CLASS_INDEX
 
@@ -113,4 +113,7 @@ def test_few_scenes_have_kid_and_no_fd(report):
     assert found["translation"]["fd_tiny"] is None and found["other real scenes"]["kid_tiny"]["n"] == 16
     assert distribution(Moments(12), {}, truth[:15], truth, seed=0) == {}
     text = lines(report | {"methods": ["translation", "inverted grey", TRUTH], "distribution": found})
-    assert any("fails" in line and line.startswith("beyond_luma") for line in text) and "KID-tiny" in text[-1]
+    assert "KID-tiny" in text[-1]
+    [beyond] = table(report | {"methods": ["translation", "inverted grey", TRUTH]}, ["beyond_luma"])[1:]
+    assert beyond.split()[0] == "beyond_luma" and beyond.split()[-4:] == ["✗", "1.00", "✓", "6"]
+    assert sum("∞" in line for line in text) == 2, "PSNR of the truth, plain and aligned"

@@ -35,6 +35,7 @@ from v2ir_lib.world.packs import load_pack
 
 TRANSLATION, CEILING, TRUTH = "translation", "autoencoder (ceiling)", "truth"
 WHOLE = "all"  # the group of all scenes
+MARKS = {"passes": "✓", "fails": "✗", "unsure": "?"}
 ABOUT = (
     "mean over scenes with bootstrap intervals over scenes; data range 255; grey levels 0 to 255; each picture is a "
     "scene of its own, n counts those that the question was asked of; the text Infinity: equal pictures; null: there "
@@ -157,17 +158,24 @@ def run(models: Path, out: Path, seed: int, limit: int | None = None) -> dict:
     return report
 
 
+def table(report: dict, metrics: Sequence[str] = tuple(METRICS)) -> list[str]:
+    """Metric by method over all scenes, as lines; ✓ ✗ ? say that a check passes, fails, or is not decided."""
+    found, methods = report["groups"][WHOLE]["metrics"], report["methods"]
+    heads = [name.partition(" (")[0].replace("training ", "") for name in methods]
+    text = [f"{'':24s}" + "".join(f"{head:>15s}" for head in heads) + f"{'scenes':>8s}"]
+    for metric in (name for name in metrics if name in found[TRANSLATION]):
+        cells = ""
+        for name in methods:
+            mean, verdict = found[name][metric]["mean"], (report["checks"][name].get(metric) or {}).get("verdict")
+            value = "∞" if isinstance(mean, str) else "–" if mean is None else f"{mean:.2f}"
+            cells += f"{value:>13s} {MARKS.get(verdict, ' ')}"
+        text.append(f"{metric:24s}{cells}{found[TRANSLATION][metric]['n']:8d}")
+    return text
+
+
 def lines(report: dict) -> list[str]:
-    """The report in brief: each metric of each method over all scenes, with the verdicts."""
-    found = report["groups"][WHOLE]["metrics"]
-    text = [f"{'':24s}" + "".join(f"{name:>24s}" for name in report["methods"])]
-    for metric in found[TRANSLATION]:
-        cells = []
-        for name in report["methods"]:
-            mean = found[name][metric]["mean"]
-            verdict = (report["checks"][name].get(metric) or {}).get("verdict") or ""
-            cells.append(f"{verdict} {mean if isinstance(mean, str) else '–' if mean is None else f'{mean:.3f}':>9s}")
-        text.append(f"{metric:24s}" + "".join(f"{cell:>24s}" for cell in cells))
+    """The report in brief: every metric of every method over all scenes, then the distances of the sets."""
+    text = table(report)
     for name, one in report["distribution"].items():
         text.append(f"{name:24s} FD-tiny {one['fd_tiny']}, KID-tiny {one['kid_tiny'] and one['kid_tiny']['value']}")
     return text
