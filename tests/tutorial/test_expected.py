@@ -164,11 +164,12 @@ def test_the_command_compares_and_fails_on_drift(house, capsys):
     assert command(folder, "--update", "--reason", "first figures") == 0
     capsys.readouterr()
     assert command(folder) == 0
-    assert "figures: all 2 of 2 notebooks as expected" in capsys.readouterr().out
+    assert "figures of 2 notebooks: 2 as expected, 0 drifted" in capsys.readouterr().out
     figures["00_one"]["x"] = 1.7
     assert command(folder) == 1
     said = capsys.readouterr()
     assert "00_one drifted" in said.out and "1 DRIFTED" in said.out and "01_two ok" in said.out
+    assert "figures of 2 notebooks: 1 as expected, 1 drifted" in said.out
     assert "00_one    x       1.5       ± 5%       1.7" in said.out
     assert said.err.count("\n") == 1 and 'v2ir notebooks 00 --budget check --update --reason "…"' in said.err
     told = json.loads((folder / "out" / "figures.json").read_text())["notebooks"]
@@ -189,7 +190,7 @@ def test_what_has_no_expected_figures_is_said_or_passed_over(house, capsys):
     capsys.readouterr()
     for elsewhere in (("--budget", "paper"), ("--profile", "full")):
         assert command(folder, *elsewhere) == 0
-        assert "figures:" not in (said := capsys.readouterr()).out and not said.err, "not compared"
+        assert "figures of" not in (said := capsys.readouterr()).out and not said.err, "not compared"
     command(folder, "--budget", "learn")
     said = capsys.readouterr()
     assert "no expected figures for 00" in said.out + said.err, "known for check only"

@@ -52,7 +52,10 @@ def notebooks(
     complaints = []
     if is_compared(parameters):
         passed = [(path, outcome) for path, outcome in zip(chosen, outcomes, strict=True) if outcome.ok]
-        complaints = _update(passed, budget, reason) if update else _compared(passed, budget)
+        if update:
+            _update(passed, budget, reason)
+        else:
+            complaints = _compared(passed, budget)
     failed = [outcome.name for outcome in outcomes if not outcome.ok]
     if failed:
         complaints.append(f"{len(failed)} of {len(outcomes)} notebooks failed: {', '.join(failed)}")
@@ -77,23 +80,23 @@ def _compared(passed: list, budget: str) -> list[str]:
     drifted = [outcome for outcome in compared if outcome.drifts]
     if drifted:
         print(table({outcome.name: outcome.drifts for outcome in drifted}))
-    figures = sum(len(outcome.figures) for outcome in compared)
-    if compared and not drifted:
-        print(f"figures: all {figures} of {len(compared)} notebooks as expected")
+    if compared:
+        off = [{drift.figure for drift in outcome.drifts} for outcome in compared]
+        good = sum(len(outcome.figures.keys() - names) for outcome, names in zip(compared, off, strict=True))
+        print(f"figures of {len(compared)} notebooks: {good} as expected, {sum(map(len, off))} drifted")
     return [f"figures drifted; if that is meant, {_update_line(outcome.name, budget)}" for outcome in drifted]
 
 
-def _update(passed: list, budget: str, reason: str) -> list[str]:
-    """Make the figures of notebooks that ran the expected ones, and print what changed; nothing here fails."""
+def _update(passed: list, budget: str, reason: str) -> None:
+    """Make the figures of notebooks that ran the expected ones, and print what changed and what is left to do."""
     from v2ir_lib.tutorial.expected import expected_path, update
 
     for path, outcome in passed:
         target = expected_path(path)
         lines = update(target, budget, outcome.figures, reason.strip())
-        print(f"{outcome.name}: {len(lines)} changes in {target.name}" if lines else f"{outcome.name}: as expected")
+        print(f"{outcome.name}: " + (f"tests/expected/{target.name}" if lines else "as expected, nothing rewritten"))
         for line in lines:
             print(f"  {line}")
-    return []
 
 
 def _update_line(name: str, budget: str) -> str:
