@@ -1,5 +1,8 @@
-"""The live panel: what is chosen is drawn, and a menu may depend on those before it."""
+"""The live panel draws what is chosen, and a menu may depend on those before it; the player shows frame by frame."""
 
+import base64
+import io
+import re
 import sys
 
 import matplotlib
@@ -7,9 +10,11 @@ import matplotlib
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from PIL import Image
 
-from v2ir_lib.tutorial.panel import live_panel
+from v2ir_lib.tutorial.panel import live_panel, player
 
 CAMERAS = {"nir": ("security", "drone"), "lwir": ("driving", "radiometric")}
 
@@ -76,3 +81,18 @@ def test_without_ipywidgets_a_line_says_so_and_nothing_is_drawn(monkeypatch, cap
     monkeypatch.setitem(sys.modules, "ipywidgets", None)  # makes the import fail, as if it were not there
     assert live_panel(lambda **_: pytest.fail("drawn for nobody"), time=("day",)) is None
     assert "ipywidgets is not installed" in capsys.readouterr().out
+
+
+def test_the_player_holds_every_frame_in_order_and_leaves_no_figure_open():
+    pytest.importorskip("IPython", reason="comes with the extra 'notebooks'")
+
+    def draw(number):
+        return plt.figure(figsize=(2, 1), facecolor=(number / 2, 0, 0))
+
+    page = player(draw, 3, dpi=40).data
+    shots = re.findall(r'frames\[(\d)\] = "data:image/jpeg;base64,([^"]+)"', page)
+    pictures = [Image.open(io.BytesIO(base64.b64decode(data.replace("\\", "")))) for _, data in shots]
+    assert [number for number, _ in shots] == ["0", "1", "2"] and {picture.size for picture in pictures} == {(80, 40)}
+    red = [int(np.asarray(picture)[20, 40, 0]) for picture in pictures]
+    assert red == pytest.approx([0, 128, 255], abs=6)
+    assert not plt.get_fignums()

@@ -1,10 +1,12 @@
-"""A live panel: choices on top, and below them a picture that follows. It needs ipywidgets and a running kernel."""
+"""Pictures that move: a live panel, which needs ipywidgets and a running kernel, and a player, which needs neither."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
+from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
+from PIL import Image as Picture
 
 Choice = Sequence[str] | Callable[..., Sequence[str]]
 """The words to choose from, or a function that gives them for the choices before (the cameras of a band)."""
@@ -52,14 +54,34 @@ def live_panel(draw: Callable[..., Figure], *, begin: Mapping[str, str] | None =
     return VBox([HBox(list(menus.values()), layout=Layout(flex_flow="row wrap")), picture])
 
 
+def player(draw: Callable[[int], Figure], frames: int, per_second: float = 3, dpi: int = 80):
+    """An animation of the figures `draw(0)` to `draw(frames - 1)`, all of one size, with buttons and a slider.
+
+    IPython's HTML, returned, not displayed. Every frame lies in it as a JPEG of `dpi`, so it plays on a static page
+    too. Figures are closed.
+    """
+    from IPython.display import HTML  # comes with the extra 'notebooks', as ipywidgets does
+
+    shots = [Picture.open(io.BytesIO(_png(draw(number), dpi, tight=False))).convert("RGB") for number in range(frames)]
+    figure = plt.figure(figsize=[side / dpi for side in shots[0].size])
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_axis_off()
+    shown = axis.imshow(shots[0], aspect="auto")
+    film = FuncAnimation(figure, lambda number: shown.set_data(shots[number]), frames=frames)
+    with plt.rc_context({"savefig.dpi": dpi, "animation.frame_format": "jpeg"}):
+        page = film.to_jshtml(fps=per_second, default_mode="once")
+    plt.close(figure)
+    return HTML(page)
+
+
 def _among(options: Sequence[str], word: str, name: str) -> str:
     if word not in options:
         raise ValueError(f"{name} cannot begin at {word!r}: its words are {', '.join(options)}")
     return word
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, dpi: int = 110, tight: bool = True) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight" if tight else None)
     plt.close(figure)
     return buffer.getvalue()
