@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from v2ir_lib.figures import bars, lines, maps, picture_grid, strips
+from v2ir_lib.figures import ACCENT, INK, bars, forest, lines, maps, picture_grid, strips
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +91,25 @@ def test_bars_on_a_logarithmic_axis_show_the_least_and_write_values_as_asked():
     axis = bars({"few": (10.0,) * 3, "many": (5e9,) * 3}, "pictures", log=True, form=",.0f").axes[0]
     assert axis.get_xscale() == "log" and 0 < axis.get_xlim()[0] < 10 and axis.get_xlim()[1] > 5e9
     assert [text.get_text() for text in axis.texts] == ["10", "5,000,000,000"]
+
+
+def test_a_forest_draws_both_intervals_and_colours_only_what_is_clear():
+    rows = {
+        "clear": {"mean": 0.5, "inner": (0.4, 0.6), "outer": (0.1, 0.9), "mark": 2.0, "clear": True},
+        "one seed": {"mean": -0.1, "inner": (-0.3, 0.1), "outer": None, "mark": None, "clear": False},
+    }
+    figure = forest({"first": rows, "second": {"clear": rows["clear"]}}, "dB", "a caption", ("scenes", "seeds", ""))
+    first, second = figure.axes
+    spans = [
+        (line.get_xdata()[0], line.get_xdata()[1], line.get_color())
+        for line in first.lines[1:]
+        if len(line.get_xdata()) == 2
+    ]
+    assert [span[:2] for span in spans] == [(0.1, 0.9), (0.4, 0.6), (-0.3, 0.1)]
+    assert [span[2] for span in spans[1:]] == [ACCENT, INK]
+    dots = {line.get_marker(): line.get_xdata()[0] for line in first.lines if line.get_marker() in "oD"}
+    assert dots == {"o": -0.1, "D": 2.0}
+    assert [text.get_text() for text in first.get_yticklabels()] == ["clear", "one seed"]
+    assert first.get_ylim() == (1.5, -0.5) and second.get_xlabel() == "dB" and first.get_xlabel() == ""
+    assert first.get_position().height == pytest.approx(2 * second.get_position().height)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["scenes", "seeds"]
