@@ -114,16 +114,44 @@ class LiveData:
         return encode_text(*self.text_models, [make_prompt(caption, self.phase.prompt) for caption in said])
 
 
-def images_per_second(data, phase: Phase, encoders: Encoders, parts: dict, steps: int) -> float:
-    """Of training for `steps` steps, after one that is not counted."""
-    unet = start_unet(TINY, phase, parts, RANDOM, SEED)
-    loss, begun = Loss(phase, encoders.scaling_factor, encoders.text([""])), []
-    with tempfile.TemporaryDirectory() as folder:
-        train(
-            unet, phase, data, loss, seed=SEED, folder=Path(folder), until=steps + 1,
-            after_step=lambda progress: begun.append(time.perf_counter()),
-        )  # fmt: skip
-    return steps * phase.settings.batch_size / (begun[-1] - begun[0])
+@dataclass
+class Loops:
+    """The three loops, the same but for where a batch comes from."""
+
+    data: dict[str, PhaseData | LiveData]
+    phase: Phase
+    encoders: Encoders
+    parts: dict
+    preparation: float  # seconds, of the cached loop
+
+    def images_per_second(self, name: str, steps: int) -> float:
+        """Of training for `steps` steps, after one that is not counted."""
+        unet = start_unet(TINY, self.phase, self.parts, RANDOM, SEED)
+        loss, begun = Loss(self.phase, self.encoders.scaling_factor, self.encoders.text([""])), []
+        with tempfile.TemporaryDirectory() as folder:
+            train(
+                unet, self.phase, self.data[name], loss, seed=SEED, folder=Path(folder), until=steps + 1,
+                after_step=lambda progress: begun.append(time.perf_counter()),
+            )  # fmt: skip
+        return steps * self.phase.settings.batch_size / (begun[-1] - begun[0])
+
+
+def prepare(scenes: int, batch_size: int, model: str | None = None) -> Loops:
+    """The loops over so many scenes of phase 3's pack, with a pipeline's frozen parts, by default the shipped ones."""
+    phase = get_phase("phase3", TINY)  # the pack is small, the work of a sample that of phase 2
+    phase = replace(phase, settings=replace(phase.settings, batch_size=batch_size))
+    parts = frozen_parts(TINY, phase, model)
+    source = PackScenes(load_pack(phase.pack, limit=scenes))
+    encoders = Encoders(TINY, parts)
+    started = time.perf_counter()
+    cached = load_data(source, phase, encoders)
+    preparation = time.perf_counter() - started
+    maps = encoders.annotate(source.visible, source.name).segments
+    live = {
+        name: LiveData(source, phase, encoders, cached.latent_shape, given)
+        for name, given in {"naive": None, "released": maps}.items()
+    }
+    return Loops({"cached": cached} | live, phase, encoders, parts, preparation)
 
 
 def main() -> None:
@@ -136,31 +164,23 @@ def main() -> None:
     parser.add_argument("--model", help="pipeline whose frozen parts are used; without it, the shipped ones")
     parser.add_argument("--out", type=Path, default=repo_root() / "results" / "bench_cache.json")
     chosen = parser.parse_args()
-    phase = get_phase("phase3", TINY)  # the pack is small, the work of a sample that of phase 2
-    phase = replace(phase, settings=replace(phase.settings, batch_size=chosen.batch_size))
-    parts = frozen_parts(TINY, phase, chosen.model)
-    scenes = PackScenes(load_pack(phase.pack, limit=chosen.scenes))
-    encoders = Encoders(TINY, parts)
-    started = time.perf_counter()
-    cached = load_data(scenes, phase, encoders)
-    preparation = time.perf_counter() - started
-    maps = encoders.annotate(scenes.visible, scenes.name).segments
-    live = {name: LiveData(scenes, phase, encoders, cached.latent_shape, given) for name, given in
-            {"naive": None, "released": maps}.items()}  # fmt: skip
-    difference = largest_difference(cached, live["naive"], phase)
-    speeds = {"cached": images_per_second(cached, phase, encoders, parts, 10 * chosen.steps)}
-    speeds |= {name: images_per_second(data, phase, encoders, parts, chosen.steps) for name, data in live.items()}
+    loops = prepare(chosen.scenes, chosen.batch_size, chosen.model)
+    difference = largest_difference(loops.data["cached"], loops.data["naive"], loops.phase)
+    steps = {"cached": 10 * chosen.steps, "naive": chosen.steps, "released": chosen.steps}
+    speeds = {name: loops.images_per_second(name, count) for name, count in steps.items()}
     report = {
         "about": "training images a second at the tiny size, one run: cached, all computed for each sample (naive), "
         "captions and latents computed but maps read (released)",
         "provenance": provenance(SEED),
-        "scenes": len(scenes),
+        "scenes": loops.data["cached"].scenes,
         "batch_size": chosen.batch_size,
-        "steps": {"cached": 10 * chosen.steps, "naive": chosen.steps, "released": chosen.steps},
+        "steps": steps,
         "images_per_second": {name: round(speed, 3) for name, speed in speeds.items()},
         "cached_over_naive": round(speeds["cached"] / speeds["naive"], 2),
         "cached_over_released": round(speeds["cached"] / speeds["released"], 2),
-        "preparation_seconds": round(preparation, 2),  # of the cached loop; near 0 where the cache was filled before
+        "preparation_seconds": round(
+            loops.preparation, 2
+        ),  # of the cached loop; near 0 where the cache was filled before
         "largest_difference_of_a_batch": difference,  # cached against naive: they are one training
     }
     write_json(chosen.out, report)
