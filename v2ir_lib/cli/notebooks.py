@@ -83,7 +83,7 @@ def _compared(passed: list, budget: str) -> list[str]:
     if compared:
         off = [{drift.figure for drift in outcome.drifts} for outcome in compared]
         good = sum(len(outcome.figures.keys() - names) for outcome, names in zip(compared, off, strict=True))
-        print(f"figures of {len(compared)} notebooks: {good} as expected, {sum(map(len, off))} drifted")
+        print(f"figures of {_count(compared)}: {good} as expected, {sum(map(len, off))} drifted")
     return [f"figures drifted; if that is meant, {_update_line(outcome.name, budget)}" for outcome in drifted]
 
 
@@ -102,3 +102,7 @@ def _update(passed: list, budget: str, reason: str) -> None:
 def _update_line(name: str, budget: str) -> str:
     number = name.split("_")[0]
     return f'{number}: run  v2ir notebooks {number} --budget {budget} --update --reason "…"'
+
+
+def _count(notebooks: list) -> str:
+    return f"{len(notebooks)} notebook{'' if len(notebooks) == 1 else 's'}"
