@@ -90,12 +90,12 @@ def test_no_boxes_and_too_few_names():
 
 
 def test_average_precision_by_hand():
-    hits = np.array([True, False, True])
-    once, twice = [1, 1, 1], [1, 2, 1]
-    found = average_precision(hits, np.array([once, twice, once]), np.array([2, 2, 0]))
-    # Precision 1, 1/2, 2/3, made monotone 1, 2/3, 2/3; with the wrong one twice 1, 1/3, 1/2.
-    assert found[:2] == pytest.approx([(1 + 2 / 3) / 2, (1 + 1 / 2) / 2]) and np.isnan(found[2])
-    assert average_precision(np.array([True, False, False, True]), np.ones((1, 4)), np.array([2])) == found[1]
+    hits = np.array([False, True, True])
+    once, again, better = [1, 1, 1], [2, 1, 1], [1, 1, 2]
+    found = average_precision(hits, np.array([once, again, better, once]), np.array([2, 2, 3, 0]))
+    # Precision at the hits 1/2, 2/3, made monotone 2/3, 2/3; then 1/3, 2/4 → 1/2, 1/2; then 1/2, 3/4 → 3/4, 3/4.
+    assert found[:3] == pytest.approx([2 / 3, 1 / 2, 3 / 4]) and np.isnan(found[3])
+    assert average_precision(np.array([True, False, True]), np.ones((1, 3)), np.array([3])) == (1 + 2 / 3) / 3
 
 
 def test_each_box_is_found_once_and_some_detections_are_passed_over():

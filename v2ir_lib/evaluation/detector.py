@@ -145,13 +145,13 @@ def lines(report: dict) -> list[str]:
         entry = report["groups"][group][kind]
         said.append(f"{group}, {kind}: {report['groups'][group]['scenes']} scenes, {entry['boxes']} boxes")
         for name, one in entry["average_precision"].items():
-            gap = entry[f"{TRANSLATED} minus"].get(name)
+            gap, home = entry[f"{TRANSLATED} minus"].get(name), entry["own_pictures"].get(name)
             told = (
                 f"translated {gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}] {gap['verdict']}" if gap else ""
             )
             said.append(
                 f"  {name:15s} AP {one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]  recall {one['recall']:.2f}  "
-                f"on its own pictures {entry['own_pictures'].get(name, float('nan')):.3f}  {told}"
+                f"{f'on its own pictures {home:.3f}' if home is not None else '':25s}  {told}".rstrip()
             )
     return said
 
