@@ -62,15 +62,18 @@ def lab(monkeypatch):
     names = {id(row): row.name for row in (*TABLE3, *EXTRA)}
     monkeypatch.setattr(figure, "last_stage", lambda row, seed: names[id(row)])
     monkeypatch.setattr(figure, "is_trained", lambda lab, stage: stage in trained)
-    monkeypatch.setattr(figure, "translations", lambda lab, row, seed: np.full(size, len(row.name), np.uint8))
+    answers = {row.name: np.arange(8 * 144).reshape(size) // 144 + 10 * k for k, row in enumerate((*TABLE3, *EXTRA))}
+    monkeypatch.setattr(figure, "translations", lambda lab, row, seed: answers[row.name].astype(np.uint8))
     return SimpleNamespace(heldout=heldout, row_key=lambda row, seed: f"key of {row.name}, {seed}", trained=trained)
 
 
-def test_a_strip_shows_every_row_and_says_which(lab, tmp_path):
-    out = tmp_path / "strip.jpg"
+def test_a_strip_shows_every_row_and_says_which(lab, tmp_path, monkeypatch):
+    out, drawn = tmp_path / "strip.jpg", []
+    monkeypatch.setattr(figure, "picture_grid", lambda rows, **_: drawn.extend(rows) or plt.figure())
     told = write_strip(TABLES["table3"], lab, out, seed=1)
     assert told["columns"] == ["visible", "inverted grey", *(f"row {k}" for k in range(1, 10)), "U-Net, L1", "true"]
     assert told["scenes"] == {"day": 0, "night": 4} and told["keys"]["9"] == "key of 9, 1"
+    assert [int(picture.mean()) for picture in drawn[1][2:]] == [*range(4, 94, 10), 10 * 14 + 4, 200], "scene 4"
     assert read_comment(out) == told and Image.open(out).format == "JPEG"
     lab.trained.discard("unet")
     assert "U-Net, L1" not in write_strip(TABLES["table3"], lab, out)["columns"]

@@ -96,13 +96,12 @@ def _told(stage: Stage) -> str:
 
 
 def chosen_scenes(groups: dict[str, np.ndarray]) -> dict[str, int]:
-    """The first scene of each kind, none twice and none in fog but the foggy one: chosen by number, not by looks."""
+    """The first scene of each kind, none in fog but the foggy one: chosen by number, not by looks."""
     fog, found = set(groups.get("fog", np.zeros(0, int)).tolist()), {}
     for kind in KINDS:
         members = [int(i) for i in groups.get(kind, []) if (kind == "fog") == (int(i) in fog)]
-        free = [i for i in members if i not in found.values()]
-        if free:
-            found[kind] = free[0]
+        if members:
+            found[kind] = members[0]
     return found
 
 
