@@ -7,7 +7,7 @@ import pytest
 
 from v2ir_lib.diffusion.settings import SAMPLERS
 from v2ir_lib.evaluation import sampling_curve
-from v2ir_lib.evaluation.sampling_curve import RECIPE, ROWS, Judge, Row, compare, fewest, lines, needed
+from v2ir_lib.evaluation.sampling_curve import RECIPE, ROWS, Judge, Row, compare, equal, lines, needed
 
 COUNT, CONFIRMING = 40, 34
 
@@ -73,12 +73,32 @@ def test_the_fewest_that_are_equal_are_found_and_confirmed(unet, scenes, monkeyp
     assert [row["minus_recipe"]["equal"] for row in report["rows"]] == [False, True, True, False]
     assert report["fewest"] == {"sampler": "dpm++2m", "steps": 10, "guided": "always", "evaluations": 20}
     assert report["recipe"]["evaluations"] == 400 and report["recipe"]["with_branch_skip"] == 200
-    assert report["confirmed"]["scenes"] == CONFIRMING and report["confirmed"]["minus_recipe"]["equal"]
+    assert report["confirmed"]["scenes"] == CONFIRMING
+    (once,) = report["confirmed"]["tried"]
+    assert once["minus_recipe"]["equal"] and once["steps"] == 10 and once["minus_recipe"]["psnr"]["n"] == CONFIRMING
     assert report["recipe"]["psnr"]["mean"] == pytest.approx(20 * np.log10(255 / 10), abs=0.2)
     worse = report["rows"][0]["minus_recipe"]["psnr"]
     assert worse["mean"] == pytest.approx(20 * np.log10(10 / 14), abs=0.2) and worse["n"] == COUNT
     assert [seed for steps, seed, _ in asked if steps == 100] == [3, 3 + sampling_curve.AGAIN.seed, 3]
     assert "20  dpm++2m" in lines(report)[3] and json.dumps(report)
+
+
+def test_a_row_that_was_only_lucky_is_not_the_one(unet, scenes, monkeypatch):
+    """By construction: eight steps are as good as the recipe on the scenes that choose, and on no others."""
+
+    def translate(pipeline, some, settings, seed, count):
+        pictures = noisy(some.infrared, 10)[:count]
+        if settings["steps"] == 8:
+            pictures[COUNT:] = noisy(some.infrared, 30)[COUNT:count]
+        return pictures
+
+    monkeypatch.setattr(sampling_curve, "translate", translate)
+    report = compare(unet, scenes, COUNT, CONFIRMING, 0, [Row("dpm++2m", 8), Row("dpm++2m", 9), Row("dpm++2m", 10)])
+    assert [row["minus_recipe"]["equal"] for row in report["rows"]] == [True, True, True]
+    assert [row["minus_recipe"]["equal"] for row in report["confirmed"]["tried"]] == [False, True]
+    assert report["fewest"]["steps"] == 9
+    unlucky = compare(unet, scenes, COUNT, CONFIRMING, 0, [Row("dpm++2m", 8)])
+    assert unlucky["fewest"] is None and len(unlucky["confirmed"]["tried"]) == 1
 
 
 def test_none_is_equal(unet, scenes, monkeypatch):
@@ -95,7 +115,7 @@ def test_fewer_evaluations_come_before_more_psnr():
         return {"evaluations": count, "psnr": {"mean": decibels}, "minus_recipe": {"equal": equal}}
 
     table = [row(40, 30, True), row(20, 20, True), row(10, 29, False), row(20, 21, True)]
-    assert fewest(table) is table[3] and fewest(table[2:3]) is None
+    assert equal(table) == [table[3], table[1], table[0]] and equal(table[2:3]) == []
 
 
 def test_pictures_of_another_kind_are_not_equal_though_their_error_is(scenes):
