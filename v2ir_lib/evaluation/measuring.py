@@ -162,14 +162,14 @@ def table(report: dict, metrics: Sequence[str] = tuple(METRICS)) -> list[str]:
     """Metric by method over all scenes, as lines; ✓ ✗ ? say that a check passes, fails, or is not decided."""
     found, methods = report["groups"][WHOLE]["metrics"], report["methods"]
     heads = [name.partition(" (")[0].replace("training ", "") for name in methods]
-    text = [f"{'':24s}" + "".join(f"{head:>15s}" for head in heads) + f"{'scenes':>8s}"]
+    text = [f"{'':22s}" + "".join(f"{head:>14s}" for head in heads) + f"{'scenes':>7s}"]
     for metric in (name for name in metrics if name in found[TRANSLATION]):
         cells = ""
         for name in methods:
             mean, verdict = found[name][metric]["mean"], (report["checks"][name].get(metric) or {}).get("verdict")
             value = "∞" if isinstance(mean, str) else "–" if mean is None else f"{mean:.2f}"
-            cells += f"{value:>13s} {MARKS.get(verdict, ' ')}"
-        text.append(f"{metric:24s}{cells}{found[TRANSLATION][metric]['n']:8d}")
+            cells += f"{value:>12s} {MARKS.get(verdict, ' ')}"
+        text.append(f"{metric:22s}{cells}{found[TRANSLATION][metric]['n']:7d}")
     return text
 
 
