@@ -1,6 +1,6 @@
 """The most memory that one way takes: run by benchmarks/guided_sampling.py, each way in a process of its own.
 
-    python benchmarks/sampling_memory.py "three branches" --model models/tiny/diffv2ir --batch 8 --steps 5
+    python benchmarks/sampling_memory.py "three branches" --model models/tiny/diffv2ir --batch 8 --steps 4
 
 Prints JSON, in MB (10^6 bytes): the resident set before, with the model loaded, and its largest increase.
 """
@@ -102,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("way", choices=CHILDREN)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4)
     chosen = parser.parse_args(argv)
     print(json.dumps(increase(way_of(chosen.way, chosen.model, chosen.batch, chosen.steps))))
 

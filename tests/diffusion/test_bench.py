@@ -80,6 +80,7 @@ def test_verdicts(benchmark):
     }
     found = benchmark.verdicts(cases)
     assert found["skip_within_5_percent_of_0.75"] == {"1": True, "2": False, "4": False}
+    assert found["skip_saves_no_less"] == {"1": True, "2": False, "4": True}
     assert found["no_slower_than_diffusers"] == {"1": True, "2": False, "4": True}
     assert found["told_apart_from_diffusers"] == {"1": True, "2": False, "4": False}
 

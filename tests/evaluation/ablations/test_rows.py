@@ -64,6 +64,19 @@ def test_a_condition_left_out_of_the_chain_gives_the_same_as_a_null_one(told):
     assert torch.allclose(guided(short), guided(full), atol=1e-12)
 
 
+def test_the_chain_has_what_a_row_is_told_in_the_papers_order():
+    """An absent condition would be an evaluation for nothing."""
+    chains = {
+        told: told.chain for told in (Told(), Told("captions", "none"), Told("none", "edges"), Told("true", "true"))
+    }
+    assert list(chains.values()) == [
+        ("visible",),
+        ("visible", "text"),
+        ("visible", "segments"),
+        ("visible", "segments", "text"),
+    ]
+
+
 def test_table_4_varies_one_thing_at_a_time_by_the_papers_ratios():
     settings = {row.name: row.guidance for row in TABLE4}
     assert list(settings)[:10] == ["best", *(name for name in PRINTED4 if name != "best")]
