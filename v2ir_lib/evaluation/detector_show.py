@@ -15,7 +15,7 @@ from v2ir_lib.evaluation.pictures import save_sheet
 SHOWN = {"night": 2, "dusk": 1, "day": 1}
 LEAST_SHOWN = 0.3  # score
 COLOURS = {"person": (255, 120, 60), "car": (70, 190, 255)}
-ZOOM = 3
+ZOOM, CELL = 3, 1.8  # inches: at the style's 160 dots, every dot of an enlarged picture of 96 pixels is drawn
 
 
 def examples(found: Found, boxes: list[Boxes], groups: dict[str, np.ndarray]) -> dict[str, dict]:
@@ -55,7 +55,7 @@ def with_boxes(picture: np.ndarray, boxes: Iterable[str]) -> np.ndarray:
     kinds = [box.split()[0] for box in boxes]
     if kinds:
         corners = torch.tensor([[float(side) * ZOOM for side in box.split()[2:]] for box in boxes])
-        large = draw_bounding_boxes(large, corners, colors=[COLOURS[kind] for kind in kinds])
+        large = draw_bounding_boxes(large, corners, colors=[COLOURS[kind] for kind in kinds], width=2)
     return large.permute(1, 2, 0).numpy()
 
 
@@ -67,10 +67,10 @@ def columns_of(
     visible: uint8 (N, h, w, 3) of all tested scenes; pictures: arm → uint8 (N, h, w), of which two are needed.
     """
     scenes = [int(scene) for scene in shown]
-    columns = {"visible": [visible[i] for i in scenes], TRANSLATED: [pictures[TRANSLATED][i] for i in scenes]}
+    columns = {"visible": [visible[i] for i in scenes], "translation": [pictures[TRANSLATED][i] for i in scenes]}
     columns["true boxes"] = [with_boxes(pictures[TRUE][i], shown[str(i)]["truth"]) for i in scenes]
     for arm in ARMS:
-        columns[f"learnt from\n{arm}"] = [with_boxes(pictures[TRUE][i], shown[str(i)]["found"][arm]) for i in scenes]
+        columns[f"learnt from {arm}"] = [with_boxes(pictures[TRUE][i], shown[str(i)]["found"][arm]) for i in scenes]
     return columns
 
 
@@ -82,4 +82,4 @@ def save_examples(path: Path, shown: dict[str, dict], visible: np.ndarray, pictu
             f"none has seen; scores of {LEAST_SHOWN} and more."
         )
         labels = [one["time"] for one in shown.values()]
-        save_sheet(path, columns_of(shown, visible, pictures), caption=caption, labels=labels)
+        save_sheet(path, columns_of(shown, visible, pictures), caption=caption, labels=labels, cell=CELL)
