@@ -14,7 +14,7 @@ LOG := .venv/install.log
 CPU_INDEX ?=
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
-.PHONY: help install tutorial test lab notebooks lint recipes tables bench lock clean
+.PHONY: help install tutorial test lab notebooks lint recipes tables bench bench-all lock clean
 
 help:
 	@echo "make tutorial    set up, then run notebook 00: your first translation (8 minutes at most, with installation)"
@@ -24,7 +24,7 @@ help:
 	@echo "make lint        ruff and the import direction only"
 	@echo "make recipes     train every shipped weight again from nothing (about three hours on two cores; resumable)"
 	@echo "make tables      make every result again that is not of the weights in models/tiny (hours; resumable)"
-	@echo "make bench       measure speed"
+	@echo "make bench       measure speed, as ratios (10 minutes, the machine left alone); bench-all: everything (hours)"
 	@echo "make lock        write requirements.lock from the ranges in pyproject.toml (UPGRADE=1: newest versions)"
 	@echo "make clean       remove caches and outputs; keeps .venv, weights and rendered scenes"
 	@echo
@@ -102,8 +102,13 @@ tables: $(STAMP)
 	@$(BIN)/python -m v2ir_lib.evaluation.tables
 
 bench: $(STAMP)
-	@for file in benchmarks/*.py; do [ -e "$$file" ] || { echo "no benchmarks yet"; break; }; \
-	  echo "[bench] $$file"; $(BIN)/python "$$file" || exit 1; done
+	@echo "[bench] sampling and training, as ratios: about 10 minutes on two idle cores; leave the machine alone"
+	@$(BIN)/python benchmarks/guided_sampling.py
+
+# Everything else that is measured by itself: world needs minutes, data_scale some 10 GB of disk, full_size 16 GB of memory.
+bench-all: bench
+	@for name in cache_speedup world memory full_size data_scale stream_decode full_work; do \
+	  echo "[bench] $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # Resolves the ranges of pyproject.toml without installing; what is locked already stays, unless UPGRADE=1.
 lock:
