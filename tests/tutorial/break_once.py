@@ -26,6 +26,8 @@ COPIED = ("v2ir_lib", "notebooks")  # all else is linked to
 
 def broken_copy(folder: Path, file: str, old: str, new: str) -> None:
     """A copy of the repository in which `old`, which must be in `file` exactly once, is `new`."""
+    if Path(file).parts[0] not in COPIED or ".." in Path(file).parts:  # behind a link it would be the original
+        raise UserError(f"{file} is not in {' or '.join(COPIED)}: only these are copied and can be broken")
     for path in repo_root().iterdir():
         if path.name in COPIED:
             shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
