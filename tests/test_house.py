@@ -144,7 +144,7 @@ def parse(text: str) -> None:
 
 def test_the_makefile_has_what_it_and_the_readme_name():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     assert {"tutorial", "test", "lab", "notebooks", "lint", "recipes", "bench", "clean", "help"} <= targets
     assert set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()) == targets
     commands = commands_in((ROOT / "README.md").read_text(encoding="utf-8"), "make")
