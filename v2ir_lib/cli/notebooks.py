@@ -74,8 +74,6 @@ def _compared(passed: list, budget: str) -> list[str]:
         for path, outcome in passed
         if outcome.drifts is None and expected_path(path) is not None
     ]
-    for line in unknown:
-        print(f"note: {line}")
     compared = [outcome for _, outcome in passed if outcome.drifts is not None]
     drifted = [outcome for outcome in compared if outcome.drifts]
     if drifted:
@@ -84,7 +82,7 @@ def _compared(passed: list, budget: str) -> list[str]:
         off = [{drift.figure for drift in outcome.drifts} for outcome in compared]
         good = sum(len(outcome.figures.keys() - names) for outcome, names in zip(compared, off, strict=True))
         print(f"figures of {_count(compared)}: {good} as expected, {sum(map(len, off))} drifted")
-    return [f"figures drifted; if that is meant, {_update_line(outcome.name, budget)}" for outcome in drifted]
+    return unknown + [f"figures drifted; if that is meant, {_update_line(outcome.name, budget)}" for outcome in drifted]
 
 
 def _update(passed: list, budget: str, reason: str) -> None:
