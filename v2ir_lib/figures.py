@@ -58,7 +58,8 @@ def picture_grid(
     """
     height, width = len(rows), max(len(row) for row in rows)
     extra = 0.2 * bool(notes)
-    left, right, foot = 0.95 * bool(labels), 0.75 * bool(bar), 0.2 + 0.17 * _lines(caption, width, cell)
+    noted = 0.1 * bool(notes)  # inches between the last row's notes and the caption
+    left, right, foot = 0.95 * bool(labels), 0.75 * bool(bar), 0.2 + 0.17 * _lines(caption, width, cell) + noted
     size = (width * cell + left + right, height * (cell + extra) + 0.3 * bool(columns) + foot)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(height, width, figsize=size, squeeze=False)
@@ -88,7 +89,7 @@ def picture_grid(
             figure.colorbar(shown, cax=side).set_label(bar)
             side.tick_params(labelsize=7)
         if caption:
-            _caption(figure, caption, width, cell, foot / size[1])
+            _caption(figure, caption, width, cell, (foot - noted) / size[1])
     return figure
 
 
