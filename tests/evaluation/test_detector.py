@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from detector_makers import CAR, PERSON, SIZE, boxes, detections
 
 from v2ir_lib.evaluation.detector import lines, report_of
 from v2ir_lib.evaluation.detector_boxes import Boxes, boxes_of
@@ -11,7 +12,6 @@ from v2ir_lib.evaluation.detector_scores import (
     PASSED,
     RIGHT,
     WRONG,
-    Detections,
     average_precision,
     drawn,
     judge,
@@ -20,23 +20,6 @@ from v2ir_lib.evaluation.detector_scores import (
 from v2ir_lib.evaluation.detector_show import COLOURS, ZOOM, columns_of, examples, with_boxes
 from v2ir_lib.evaluation.detector_study import ARMS, BLIND, GREY, INVERTED, TRANSLATED, TRUE, Found
 from v2ir_lib.world import CLASS_INDEX
-
-SIZE = 32
-PERSON, CAR = 1, 2
-
-
-def boxes(*found, asked=True) -> Boxes:
-    """Boxes from (label, x0, y0, x1, y1), all learnt."""
-    table = np.array(found, np.float32).reshape(-1, 5)
-    every = np.ones(len(table), bool)
-    return Boxes(table[:, 1:], table[:, 0].astype(np.int64), every, every & asked)
-
-
-def detections(*found) -> Detections:
-    """From (scene, label, score, x0, y0, x1, y1)."""
-    table = np.array(found, np.float32).reshape(-1, 7)
-    return Detections(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], table[:, 3:])
-
 
 # --- boxes -------------------------------------------------------------------------------------------------------
 
