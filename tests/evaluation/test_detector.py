@@ -150,7 +150,7 @@ def test_one_seed_tells_nothing_apart(found):
     known = {name: some[:1] for name, some in found[0].infrared.items()}
     report = report_of(replace(found[0], infrared=known), found[1], {"all": np.arange(8)}, seed=0, draws=100)
     gain = report["all"]["mean"]["translated minus"][INVERTED]
-    assert gain["mean"] == 1 and gain["over_seeds"] is None and gain["verdict"] == "not told apart"
+    assert gain["mean"] == 1 and gain["over_seeds"] is None and gain["verdict"] == "one seed"
 
 
 def test_examples_are_drawn_where_they_were_found(found):

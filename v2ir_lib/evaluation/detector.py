@@ -16,7 +16,7 @@ import typer
 
 from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 from v2ir_lib.errors import UserError
-from v2ir_lib.evaluation.ablations.report import student_interval
+from v2ir_lib.evaluation.ablations.report import student_interval, verdict
 from v2ir_lib.evaluation.detector_boxes import KINDS, RULE, boxes_of_pack
 from v2ir_lib.evaluation.detector_scores import LEAST_IOU, Judged, drawn, judge_all
 from v2ir_lib.evaluation.detector_show import examples, save_examples
@@ -60,13 +60,11 @@ class Precision:
         }
 
     def minus(self, other: "Precision", kind: int) -> dict:
-        """Paired: the same draws for both. Told apart where the intervals over scenes and over seeds leave out 0."""
+        """Paired: the same draws for both. The verdict is the ablations'; none where there is nothing to find."""
         gap = self.values[:, kind] - other.values[:, kind]
         found, over = _interval(gap.mean(axis=0)), student_interval(gap[:, 0])
-        clear = found["low"] is not None and not found["low"] <= 0 <= found["high"]
-        clear = clear and over is not None and not over[0] <= 0 <= over[1]
-        verdict = ("higher" if found["mean"] > 0 else "lower") if clear else "not told apart"
-        return found | {"by_seed": _rounded(gap[:, 0]), "over_seeds": _rounded(over), "verdict": verdict}
+        told = "not told apart" if found["low"] is None else verdict(found["mean"], found["low"], found["high"], over)
+        return found | {"by_seed": _rounded(gap[:, 0]), "over_seeds": _rounded(over), "verdict": told}
 
 
 def precision_of(judged: list[dict[str, Judged]], members: np.ndarray, draws: int, seed: int) -> Precision:

@@ -34,21 +34,29 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> dict:
     """Mean of ours − theirs, both (S, N), seed by seed and scene by scene, and what may be said of it.
 
     `low`, `high`: 95% bootstrap over scenes of the mean over seeds. `over_seeds`: Student's interval of the S means,
-    None for one seed. `verdict`: "higher" or "lower" where neither holds zero; "not told apart" where the first does;
-    "within the spread over seeds" where only the second does; "one seed" where the first does not and there is one.
+    None for one seed. `verdict`: see `verdict`.
     """
     by_seed = (ours - theirs).mean(axis=1)
     interval = paired_interval(ours.mean(axis=0), theirs.mean(axis=0), DRAWS, LEVEL)
     over = student_interval(by_seed)
-    if interval.low <= 0 <= interval.high:
-        verdict = "not told apart"
-    elif over is None:
-        verdict = "one seed"
-    elif over[0] <= 0 <= over[1]:
-        verdict = "within the spread over seeds"
-    else:
-        verdict = "higher" if interval.mean > 0 else "lower"
-    return interval.as_dict() | {"by_seed": _rounded(by_seed), "over_seeds": _rounded(over), "verdict": verdict}
+    found = interval.as_dict()
+    told = verdict(found["mean"], found["low"], found["high"], over)
+    return found | {"by_seed": _rounded(by_seed), "over_seeds": _rounded(over), "verdict": told}
+
+
+def verdict(mean: float, low: float, high: float, over: tuple[float, float] | None) -> str:
+    """What a difference says, by its intervals over scenes and over seeds (docs/analysis_plan.md).
+
+    "higher" or "lower" where neither holds zero; "not told apart" where the first does; "within the spread over seeds"
+    where only the second does; "one seed" where the first does not and there is no second.
+    """
+    if low <= 0 <= high:
+        return "not told apart"
+    if over is None:
+        return "one seed"
+    if over[0] <= 0 <= over[1]:
+        return "within the spread over seeds"
+    return "higher" if mean > 0 else "lower"
 
 
 def student_interval(values: np.ndarray) -> tuple[float, float] | None:
