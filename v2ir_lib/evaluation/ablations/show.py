@@ -38,6 +38,25 @@ def table_lines(table: Table, report: dict) -> list[str]:
     return lines
 
 
+def markdown_rows(table: Table, report: dict) -> list[str]:
+    """A table's rows as the README has them: ours with intervals over scenes, seeds, the paper's figures in italics."""
+    lines = []
+    for row in report["rows"]:
+        psnr, ssim = row["psnr"]["all"], row["ssim"]["all"]
+        edges, fd, printed = row["edge_agreement"]["all"]["mean"], row["fd_tiny"], table.printed.get(row["row"])
+        cells = [
+            f"{row['row']}: {row['about']}",
+            f"{psnr['mean']:.2f} [{psnr['low']:.2f}, {psnr['high']:.2f}]",
+            f"{ssim['mean']:.3f} [{ssim['low']:.3f}, {ssim['high']:.3f}]",
+            f"{edges:.2f}",
+            f"{fd['mean']:.1f}" if fd else "–",
+            str(len(row["seeds"])),
+            *([f"*{printed.psnr:.2f}*", f"*{printed.ssim:.4f}*", f"*{printed.fid:.2f}*"] if printed else ["", "", ""]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def _against(report: dict, table: Table) -> list[dict]:
     return report.get(f"against_{table.reference.replace(' ', '_')}", [])
 
