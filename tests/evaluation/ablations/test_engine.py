@@ -105,6 +105,17 @@ def test_results_of_other_weights_or_sizes_are_not_taken(pretended, change):
     assert pretended.translated == [("1", 0), ("1", 0)] and len(report["rows"]) == 1
 
 
+def test_a_row_that_is_wanted_once_is_planned_once(pretended):
+    """The hundred steps of Table 4: the analysis plan has one seed of them."""
+    jobs = plan.plan(pretended.lab, TABLES["table4"].select("best,paper's scales and steps"), [0, 1, 2], pretended.out)
+    assert [(job.what.name, job.seed) for job in jobs] == [
+        ("best", 0),
+        ("paper's scales and steps", 0),
+        ("best", 1),
+        ("best", 2),
+    ]
+
+
 def test_the_plan_has_a_shared_stage_once_and_starts_after_the_last_trained_one(pretended):
     jobs = plan.plan(pretended.lab, list(TABLE.rows), [0], pretended.out / "table3")
     assert sum(isinstance(job.what, Row) for job in jobs) == 9 and len(jobs) == 9 + 13

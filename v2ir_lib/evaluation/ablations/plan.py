@@ -31,12 +31,13 @@ def plan(lab: Lab, rows: list[Row], seeds: list[int], folder: Path) -> list[Job]
     """The jobs whose results are not there yet: seed by seed, and each row as soon as its stages are trained."""
     jobs: list[Job] = []
     for seed in seeds:
+        wanted = [row for row in rows if row.seeds is None or seed < row.seeds]
         users = {}
-        for row in rows:
+        for row in wanted:
             for stage in _chain(row, seed):
                 users.setdefault(stage, []).append(row.name)
         planned = set()
-        for row in rows:
+        for row in wanted:
             if read_record(record_path(folder, row, seed), lab.row_key(row, seed)) is not None:
                 continue
             for stage in _needed(lab, row, seed):
