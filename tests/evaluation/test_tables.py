@@ -89,7 +89,7 @@ def test_a_table_that_lacks_rows_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
     result(tmp_path, "table4.json", {"unet": "1"})
     made = next(one for one in ALL if one.name == "table4.json")
-    assert why(made, tmp_path, lambda name: "1") == "lacks 34 trainings or rows"  # eleven rows of three seeds, one of one
+    assert why(made, tmp_path, lambda name: "1") == "lacks 34 trainings or rows"  # eleven rows thrice, one once
     assert tables.seconds_of(made, tmp_path) > 3600
     assert tables.seconds_of(Made("x.json", (), 2.5)) == 150 and tables.seconds_of(Made("x.json", ())) is None
 
