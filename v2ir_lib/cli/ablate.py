@@ -11,7 +11,9 @@ from v2ir_lib.cli.options import AsJson
 ablate = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 Rows = Annotated[str | None, typer.Option(help="Rows, such as 1,9; all: the ones that the paper lacks, too.")]
-Seeds = Annotated[int | None, typer.Option(help="Seeds 0, 1, …; without it, the budget's.")]
+Seeds = Annotated[
+    int | None, typer.Option(help="So many seeds: 0, 1, …; without it, as many as docs/analysis_plan.md says.")
+]
 Budget = Annotated[str, typer.Option(help="check (a look that all works), learn (minutes) or paper (the real thing).")]
 Out = Annotated[
     Path | None, typer.Option(help="Folder of results; without it results/, or out/ablations/ for the small budgets.")

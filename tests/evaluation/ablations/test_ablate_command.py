@@ -37,6 +37,19 @@ def test_a_plan_says_what_is_shared_and_how_long_it_takes(capsys, tmp_path, monk
     assert not (tmp_path / "cache").exists() and not (tmp_path / "table3").exists(), "a plan does nothing"
 
 
+@pytest.mark.parametrize("asked, extra, own", [([], 1, 3), (["--seeds", "2"], 2, 2)])
+def test_rows_that_the_plan_trains_once_are_trained_more_often_when_asked(
+    asked, extra, own, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
+    arguments = ["ablate", "table3", "--rows", "9,oracle,unet", "--dry-run", "--out", str(tmp_path), "--json", *asked]
+    assert main(arguments) == 0
+    rows = [
+        job["what"].split(":")[0] for job in json.loads(capsys.readouterr().out)["jobs"] if "translat" in job["what"]
+    ]
+    assert [rows.count(f"row {name}") for name in ("9", "oracle", "unet")] == [own, extra, extra]
+
+
 def test_only_the_real_thing_goes_to_results(tmp_path):
     assert results_folder("paper", None) == repo_root() / "results"
     assert results_folder("check", None) == repo_root() / "out" / "ablations" / "check"

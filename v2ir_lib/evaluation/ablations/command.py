@@ -1,5 +1,6 @@
 """What `v2ir ablate` does: choose rows, seeds and a budget, plan, run, show."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from v2ir_lib.errors import UserError
@@ -43,6 +44,8 @@ def ablate(
     if count < 1:
         raise UserError(f"--seeds is {count}: give 1 or more")
     lab, picked, folder = Lab(chosen), table.select(rows), results_folder(budget, out)
+    if seeds is not None:
+        picked = [replace(row, seeds=None) for row in picked]  # what is asked for goes before what the plan asks
     if dry_run:
         jobs = plan(lab, picked, list(range(count)), folder / name)
         told = [{"what": job.label, "seconds": round(job.seconds, 1)} for job in jobs]
