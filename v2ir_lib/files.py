@@ -13,6 +13,7 @@ from pathlib import Path
 
 from v2ir_lib.errors import UserError
 
+LINE = 120  # characters of a line of JSON
 _EXPLAINED = {
     errno.ENOSPC: "the disk is full; free some space, or choose another output",
     errno.EDQUOT: "the disk quota is used up; free some space, or choose another output",
@@ -73,10 +74,29 @@ def _errno(error: Exception) -> int | None:
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
-    """Write `value` as indented JSON, atomically. NaN is refused (`ValueError`): it is not JSON."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """Write `value` as JSON, atomically: what fits on a line has one, the rest is indented.
+
+    NaN is refused (`ValueError`): it is not JSON.
+    """
+    plain = json.loads(json.dumps(value, allow_nan=False))  # tuples are lists, keys are words
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(_laid_out(plain) + "\n", encoding="utf-8")
+
+
+def _laid_out(value: object, indent: int = 0, before: int = 0) -> str:
+    """JSON of `value`, whose line has `before` characters more; with one entry a line where it is too long for one."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, dict | list) or not value or indent + before + len(line) < LINE:
+        return line
+    names = [f"{json.dumps(name, ensure_ascii=False)}: " for name in value] if isinstance(value, dict) else None
+    entries = list(value.values()) if isinstance(value, dict) else value
+    inner = indent + 1
+    lines = [
+        " " * inner + name + _laid_out(entry, inner, len(name))
+        for name, entry in zip(names or [""] * len(entries), entries, strict=True)
+    ]
+    opening, closing = "{}" if names else "[]"
+    return "\n".join((opening, ",\n".join(lines), " " * indent + closing))
 
 
 def sha256(path: str | os.PathLike) -> str:

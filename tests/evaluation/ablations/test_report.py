@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from v2ir_lib.evaluation.ablations.records import as_words, from_words, groups_of, kinds_of
+from v2ir_lib.evaluation.ablations.records import DIGITS, groups_of, kinds_of, packed, unpacked
 from v2ir_lib.evaluation.ablations.report import compare, difference, neighbours, order, rows_of, student_interval
 from v2ir_lib.evaluation.paper_tables import Printed
 
@@ -23,7 +23,7 @@ def records(row: str, scores: np.ndarray, seeds=None) -> list[dict]:
     return [
         base
         | {"seed": seed, "scenes": {"kinds": kinds}}
-        | {"scores": {metric: as_words(one, 4) for metric in ("psnr", "ssim", "psnr_aligned", "edge_agreement")}}
+        | {"scores": {metric: packed(one, digits) for metric, digits in DIGITS.items()}}
         for seed, one in zip(seeds or range(len(scores)), scores, strict=True)
     ]
 
@@ -97,7 +97,10 @@ def test_the_order_of_rows_is_kendalls_tau():
 
 
 def test_scores_and_groups_come_back_from_a_record():
-    assert from_words(as_words([18.25, -1.5, 0.33333], 4)) == pytest.approx([18.25, -1.5, 0.3333])
+    assert unpacked(packed([0.5, -0.25, 0.33333], 4), 4) == pytest.approx([0.5, -0.25, 0.3333], abs=1e-9)
+    assert unpacked(packed([18.256, np.inf, -np.inf], 2), 2) == pytest.approx([18.26, 327.67, -327.67], abs=1e-9)
+    with pytest.raises(ValueError, match="not a number"):
+        packed([18.25, np.nan], 2)
     groups = {"all": np.arange(5), "fog": np.array([1, 4])}
     back = groups_of(kinds_of(groups, 5))
     assert all(np.array_equal(back[name], members) for name, members in groups.items())

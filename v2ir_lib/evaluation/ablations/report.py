@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from v2ir_lib.evaluation.ablations.answers import METRICS
-from v2ir_lib.evaluation.ablations.records import from_words, groups_of
+from v2ir_lib.evaluation.ablations.records import DIGITS, groups_of, unpacked
 from v2ir_lib.metrics.intervals import bootstrap_interval, paired_interval
 
 LEVEL = 0.95
@@ -19,7 +19,7 @@ DRAWS = 0  # seed of the bootstrap
 
 def scores_of(records: list[dict], metric: str) -> np.ndarray:
     """Scores of a row's records, one for each seed: (S, N)."""
-    return np.stack([from_words(record["scores"][metric]) for record in records])
+    return np.stack([unpacked(record["scores"][metric], DIGITS[metric]) for record in records])
 
 
 def summary(scores: np.ndarray) -> dict:
