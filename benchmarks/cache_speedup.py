@@ -146,7 +146,7 @@ def prepare(scenes: int, batch_size: int, model: str | None = None) -> Loops:
     started = time.perf_counter()
     cached = load_data(source, phase, encoders)
     preparation = time.perf_counter() - started
-    maps = encoders.annotate(source.visible, source.name).segments
+    maps = encoders.annotate(source.visible, source.name).segments[:]  # in memory: reading is not what is measured
     live = {
         name: LiveData(source, phase, encoders, cached.latent_shape, given)
         for name, given in {"naive": None, "released": maps}.items()

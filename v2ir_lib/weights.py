@@ -130,6 +130,11 @@ def folder_hash(folders: list[Path] | Path) -> str:
     return digest.hexdigest()
 
 
+def place_hash(place: Path) -> str:
+    """SHA-256 of a file, or of a folder's files (`folder_hash`)."""
+    return sha256(place) if place.is_file() else folder_hash(place)
+
+
 # Stable Diffusion v1.5's autoencoder has diffusers' first names, and every CLIP before transformers 5.6 a prefix.
 _FIRST_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 

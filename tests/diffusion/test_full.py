@@ -16,6 +16,10 @@ from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline
 from v2ir_lib.diffusion.widening import widen
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import sha256
+from v2ir_lib.plm.annotate import annotate
+from v2ir_lib.plm.outcome import pipeline_of
+from v2ir_lib.plm.phases import get_phase
+from v2ir_lib.plm.start import frozen_parts
 from v2ir_lib.profiles import FULL, TINY
 from v2ir_lib.vlum.segmenter import automatic_masks
 from v2ir_lib.vlum.vit_sam import VitSamWrapper, load_published_sam
@@ -193,6 +197,27 @@ def test_sam_from_its_file(sam, photograph, tmp_path):
     again = load_part(SMALL, "segmenter", {"segmenter": tmp_path / "folder"})
     assert type(again) is VitSamWrapper and (automatic_masks(again, photograph) == masks).all()
     assert [path.suffix for path in (tmp_path / "folder").iterdir() if path.suffix != ".json"] == [".safetensors"]
+
+
+def test_training_takes_both_as_they_are_published(sam, blip, pipeline_folder, photograph, tmp_path, monkeypatch):
+    """`v2ir train` reads a pickled BLIP and SAM's file, and leaves a pipeline of safetensors that says the same."""
+    monkeypatch.setenv("V2IR_CACHE", str(tmp_path / "cache"))
+    profile = dataclasses.replace(with_sam(sam[0]), reading_size=64, caption_tokens=6, caption_beams=1)
+    monkeypatch.setenv("V2IR_CAPTIONER", str(blip[0]))
+    monkeypatch.setenv("V2IR_SEGMENTER", str(sam[0]))
+    monkeypatch.setenv("V2IR_STABLE_DIFFUSION", str(pipeline_folder))
+    parts = frozen_parts(profile, get_phase("phase3", profile))
+    assert parts["segmenter"].suffix == ".pth" and parts["captioner_processor"] == parts["captioner"] == blip[0]
+    pictures = [photograph, photograph[::-1].copy()]
+    said = annotate(pictures, profile, parts)
+    assert said.segments[:].max() > 0 and len(said.captions) == 2
+
+    pipeline = pipeline_of(profile, parts, load_part(profile, "unet"))
+    pipeline.save_pretrained(tmp_path / "mine")
+    assert not [path for path in (tmp_path / "mine").rglob("*") if path.suffix in (".bin", ".pth")]
+    saved = frozen_parts(profile, get_phase("phase3", profile), tmp_path / "mine")
+    again = annotate(pictures, profile, saved, name="again")
+    assert again.captions == said.captions and (again.segments[:] == said.segments[:]).all()
 
 
 def test_sam_in_a_pipelines_folder(sam, tmp_path):

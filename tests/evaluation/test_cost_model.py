@@ -1,5 +1,6 @@
 """The cost model by hand: seconds, joules and bytes on round numbers, and against what the training really writes."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -33,6 +34,7 @@ from v2ir_lib.plm.dataset import PhaseData
 from v2ir_lib.plm.optimiser import make_optimiser
 from v2ir_lib.plm.state import Progress, State
 from v2ir_lib.profiles import PhaseSettings
+from v2ir_lib.tutorial.samples import read_samples, true_regions
 
 ROUND = Card("round", 10, half=100.0, single=10.0, bandwidth=400.0, link=50.0, watts=360.0, source="none")
 
@@ -104,9 +106,16 @@ def test_latents_and_prompts_are_as_large_as_the_arrays():
     assert latent_bytes(3, 6, crops=4, looks=2) == data.infrared.nbytes
     assert latent_bytes(3, 6, crops=4, channels=4) == data.visible.nbytes
     assert prompt_bytes(3, 5) == data.text.nbytes
-    assert map_bytes(2, 7) == np.zeros((2, 7, 7, 3), np.uint8).nbytes
     one_look = latent_bytes(3, 6, crops=4) + data.visible.nbytes + data.segments.nbytes + data.text.nbytes
     assert host_bytes(3, 6, 5, crops=4, processes=2) == 2 * one_look
+
+
+def test_packed_maps_are_about_as_large_as_it_says():
+    """Of true regions, which have more and smaller parts than a segmenter finds; those take a third more."""
+    drawn = true_regions(read_samples(16))
+    file = io.BytesIO()
+    np.savez_compressed(file, segments=drawn)
+    assert 0.5 < map_bytes(len(drawn), drawn.shape[1]) / len(file.getvalue()) < 1.5
 
 
 def test_a_checkpoint_is_as_large_as_it_says(tmp_path):

@@ -144,9 +144,7 @@ def test_annotations_are_made_once_and_in_order(monkeypatch, tmp_path, scenes):
         return [f"mean {picture.mean():.3f}" for picture in pictures]
 
     monkeypatch.setattr(annotation, "describe", describe)
-    monkeypatch.setattr(annotation, "load_captioner", lambda *_: None)
-    monkeypatch.setattr(annotation, "load_captioner_processor", lambda *_: None)
-    monkeypatch.setattr(annotation, "load_segmenter", lambda *_: torch.nn.Identity())
+    monkeypatch.setattr(annotation, "load_place", lambda *_: torch.nn.Identity())
     monkeypatch.setattr(annotation, "automatic_masks", lambda _, picture: picture[None, ..., 0] > 127)
     models = {part: tmp_path / part for part in ("captioner", "segmenter")}
     for folder in models.values():
@@ -154,7 +152,7 @@ def test_annotations_are_made_once_and_in_order(monkeypatch, tmp_path, scenes):
         (folder / "config.json").write_text("{}")
     notes = annotation.annotate(scenes.visible, SMALL, models)
     assert notes.captions == [f"mean {resize(picture, 16, 16).mean():.3f}" for picture in scenes.visible]
-    assert notes.segments.shape == (5, 16, 16, 3)
+    assert notes.segments[:].shape == (5, 16, 16, 3) and len(notes.segments) == 5
     assert annotation.annotate(scenes.visible, SMALL, models).captions == notes.captions and len(calls) == 1
     (models["captioner"] / "config.json").write_text("{ }")  # another model
     annotation.annotate(scenes.visible, SMALL, models)

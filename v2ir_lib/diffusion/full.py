@@ -66,7 +66,11 @@ def find_part(profile: Profile, part: str, given: Mapping[str, str | Path] | Non
 
 def load_part(profile: Profile, part: str, given: Mapping[str, str | Path] | None = None) -> Any:
     """A part, loaded and checked: a model in float32 and eval mode, or the tokenizer. BLIP: see `load_captioning`."""
-    place = find_part(profile, part, given)
+    return load_place(profile, part, find_part(profile, part, given))
+
+
+def load_place(profile: Profile, part: str, place: Path) -> Any:
+    """The same from where `find_part` found it; also a "captioner_processor"."""
     if part == "segmenter" and place.is_file():
         return load_published_sam(place, profile.vision_transformer, profile.segmenter_sha256)
     return LOADERS[part](place)
@@ -77,9 +81,14 @@ def load_captioning(
 ) -> tuple[BlipForConditionalGeneration, BlipProcessor]:
     """BLIP and its processor, from one folder, or from a pipeline's two (captioner, captioner_processor)."""
     place = find_part(profile, "captioner", given)
-    beside = place.parent / "captioner_processor"
-    alone = (place / "processor_config.json").is_file() or (place / "preprocessor_config.json").is_file()
-    return LOADERS["captioner"](place), load_captioner_processor(place if alone or not beside.is_dir() else beside)
+    return LOADERS["captioner"](place), load_captioner_processor(processor_of(place))
+
+
+def processor_of(captioner: Path) -> Path:
+    """The folder of BLIP's processor: BLIP's own, or the one beside it, as in a pipeline's folder."""
+    beside = captioner.parent / "captioner_processor"
+    alone = any((captioner / name).is_file() for name in ("processor_config.json", "preprocessor_config.json"))
+    return captioner if alone or not beside.is_dir() else beside
 
 
 def fetch(name: str, part: str) -> Path:
@@ -136,5 +145,6 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "tokenizer": load_tokenizer,
     "unet": load_unet,
     "captioner": _captioner,
+    "captioner_processor": load_captioner_processor,
     "segmenter": load_segmenter,
 }

@@ -25,6 +25,7 @@ PUBLISHED = {8: 1100, 16: 2180, 32: 4080, 64: 8530, 128: 11600}  # A100s → ima
 ADAMW_BYTES = 28  # moved for a trained parameter, float32: four numbers are read, three written
 AVERAGE_BYTES = 12  # two are read, one is written
 GRADIENT_BYTES = 4
+MAP_SHARE = 1 / 50  # of a map's bytes, compressed: of tiny ones, 192 pixels wide, measured; wider ones are evener
 CHECKPOINT_BYTES = 16  # a trained parameter: weight, average, two moments, float32 (`plm.checkpoint`)
 
 
@@ -142,8 +143,8 @@ def prompt_bytes(prompts: int, width: int, tokens: int = 77) -> int:
 
 
 def map_bytes(pictures: int, side: int) -> int:
-    """Segment maps as `plm.annotate` keeps them: uint8, three channels, nothing compressed."""
-    return pictures * side * side * 3
+    """Segment maps as `plm.annotate` keeps them: uint8, three channels, zip-compressed; see `MAP_SHARE`."""
+    return round(pictures * side * side * 3 * MAP_SHARE)
 
 
 def checkpoint_bytes(trained: int, kept: int = 2) -> int:

@@ -30,7 +30,7 @@ from v2ir_lib.vlum import segments as segments_code
 from v2ir_lib.vlum.captioner import describe
 from v2ir_lib.vlum.segmenter import automatic_masks
 from v2ir_lib.vlum.segments import render
-from v2ir_lib.weights import folder_hash
+from v2ir_lib.weights import place_hash
 
 CODE = (captioner_code, segmenter_code, segments_code)
 
@@ -50,7 +50,7 @@ class Settings:
         """A hash of the weights, the settings and the code: with the picture, all that decides an annotation."""
         beside = self.captioner.parent / "captioner_processor"
         places = [self.captioner, beside, self.segmenter]
-        weights = [sha256(place) if place.is_file() else folder_hash(place) for place in places]
+        weights = [place_hash(place) for place in places]
         words = self.profile.caption_tokens, self.profile.caption_beams, self.nucleus, self.seed
         code = [inspect.getsource(module) for module in CODE]
         return fingerprint(weights, self.rendering, self.profile.reading_size, words, code)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from diffusers import UNet2DConditionModel
 
-from v2ir_lib.diffusion.folders import ALLOWED, INDEX
+from v2ir_lib.diffusion.folders import INDEX
+from v2ir_lib.diffusion.full import load_place
 from v2ir_lib.diffusion.lora import merge_lora, save_lora
 from v2ir_lib.diffusion.pipeline import DiffV2IRPipeline, pipeline_settings
 from v2ir_lib.diffusion.sampling import make_scheduler
@@ -26,7 +27,7 @@ RECORD = "train.json"
 def pipeline_of(profile: Profile, parts: dict[str, Path], unet: UNet2DConditionModel) -> DiffV2IRPipeline:
     """A pipeline of frozen parts (see `start.frozen_parts`) around a UNet, with the profile's settings."""
     return DiffV2IRPipeline(
-        **{IN_PIPELINE[part]: ALLOWED[IN_PIPELINE[part]][1](folder) for part, folder in parts.items()},
+        **{IN_PIPELINE[part]: load_place(profile, part, place) for part, place in parts.items()},
         unet=unet.to("cpu").eval(),
         scheduler=make_scheduler(profile.prediction),
         **pipeline_settings(profile),

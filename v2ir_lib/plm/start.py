@@ -11,7 +11,7 @@ from diffusers import UNet2DConditionModel
 
 from v2ir_lib.diffusion.components import load_unet
 from v2ir_lib.diffusion.folders import INDEX, component_folders, load_scheduler
-from v2ir_lib.diffusion.full import find_part
+from v2ir_lib.diffusion.full import find_part, processor_of
 from v2ir_lib.diffusion.lora import BESIDE, add_lora, load_lora, merge_lora
 from v2ir_lib.diffusion.lora import FILE as LORA
 from v2ir_lib.diffusion.widening import widen
@@ -35,7 +35,7 @@ IN_PIPELINE = {
 
 
 def frozen_parts(profile: Profile, phase: Phase, start: str | Path | None = None) -> dict[str, Path]:
-    """The folder of each part that is not trained: those of `start` where it is a pipeline, else the profile's.
+    """The place of each part that is not trained, a folder or a file: those of a pipeline `start`, else the profile's.
 
     `UserError` where one is missing that the phase needs; one without captions needs no captioner and no segmenter.
     """
@@ -48,7 +48,7 @@ def frozen_parts(profile: Profile, phase: Phase, start: str | Path | None = None
         return {part: found[IN_PIPELINE[part]] for part in needed}
     parts = {part: find_part(profile, part) for part in needed if part != "captioner_processor"}
     if "captioner" in parts:
-        parts["captioner_processor"] = parts["captioner"]
+        parts["captioner_processor"] = processor_of(parts["captioner"])
     return parts
 
 
