@@ -22,11 +22,10 @@ from v2ir_lib.evaluation.detector_scores import LEAST_IOU, Judged, drawn, judge_
 from v2ir_lib.evaluation.detector_show import examples, save_examples
 from v2ir_lib.evaluation.detector_study import ARMS, TRANSLATED, Found, Study, pictures_of, run_all
 from v2ir_lib.evaluation.detector_training import SETTINGS
-from v2ir_lib.evaluation.measuring import as_json
 from v2ir_lib.evaluation.provenance import provenance, weight_hashes
 from v2ir_lib.evaluation.quickstart import NAMES
 from v2ir_lib.evaluation.scenes import Scenes
-from v2ir_lib.files import atomic_path, repo_root
+from v2ir_lib.files import repo_root, write_json
 from v2ir_lib.plm.prepare import Encoders, stand_ins
 from v2ir_lib.profiles import TINY
 from v2ir_lib.world.cameras import STYLE_CAMERA
@@ -131,8 +130,7 @@ def measure(
         "groups": report_of(found, tested, groups, 0, draws),
         "examples": shown,
     }
-    with atomic_path(out / "detector.json") as temporary:
-        temporary.write_text(as_json(report) + "\n", encoding="utf-8")
+    write_json(out / "detector.json", report)
     return report
 
 

@@ -5,7 +5,6 @@ the held-out scenes, paired differences, FD-tiny and KID-tiny. The autoencoder i
 every check can be passed.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,7 +24,7 @@ from v2ir_lib.evaluation.quickstart import NAMES
 from v2ir_lib.evaluation.scenes import Scenes, autoencoded, translate
 from v2ir_lib.evaluation.scores import METRICS, Scores, score
 from v2ir_lib.evaluation.summaries import LEVEL, checks_of, classes_of, differences_of, metrics_of
-from v2ir_lib.files import atomic_path, repo_root
+from v2ir_lib.files import repo_root, write_json
 from v2ir_lib.metrics.distribution import FD_LEAST, KID_LEAST, feature_distance, kernel_distance
 from v2ir_lib.metrics.features import TOWER, tiny_features, tiny_tower
 from v2ir_lib.plm.prepare import Encoders, stand_ins
@@ -107,14 +106,6 @@ def brief(report: dict) -> dict:
     return {key: brief(v) if isinstance(v, dict) else v for key, v in report.items() if key not in same}
 
 
-def as_json(value: object, depth: int = 0) -> str:
-    """JSON with every dictionary that holds no other on a line of its own: a thousand entries, a third of the size."""
-    if not isinstance(value, dict) or not any(isinstance(part, dict) for part in value.values()):
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    inner = [f"{' ' * (depth + 1)}{json.dumps(key)}: {as_json(part, depth + 1)}" for key, part in value.items()]
-    return "{\n" + ",\n".join(inner) + "\n" + " " * depth + "}"
-
-
 def distribution(tower, pictures: dict[str, np.ndarray], truth: np.ndarray, real: np.ndarray, seed: int) -> dict:
     """FD-tiny (from 512 pictures on, else null) and KID-tiny of each method's pictures, and of other real scenes."""
     if len(truth) < KID_LEAST:
@@ -153,8 +144,7 @@ def run(models: Path, out: Path, seed: int, limit: int | None = None) -> dict:
         "distribution": distribution(tiny_tower(models / TOWER.name), pictures, scenes.infrared, real.infrared, seed),
         "provenance": provenance(seed) | {"weights_sha256": weight_hashes(folder)},
     }
-    with atomic_path(out) as temporary:
-        temporary.write_text(as_json(report) + "\n", encoding="utf-8")
+    write_json(out, report)
     return report
 
 
