@@ -6,9 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import pixel_unshuffle
 
+from v2ir_lib.diffusion.components import load_unet
 from v2ir_lib.evaluation import regression
-from v2ir_lib.evaluation.regression import L1, answers, picture_data, start_regression, to_model
+from v2ir_lib.evaluation.regression import L1, answers, picture_data, predict, start_regression, to_model
+from v2ir_lib.files import repo_root
 from v2ir_lib.plm.dataset import crops_of, looks_of
 from v2ir_lib.plm.draws import draw_batch
 from v2ir_lib.plm.phases import get_phase
@@ -16,6 +19,7 @@ from v2ir_lib.plm.train import train
 from v2ir_lib.profiles import TINY
 
 SCENES = 5
+PHASE_2 = repo_root() / "models" / "tiny" / "phase2_unet"
 
 
 class FakeScenes:
@@ -86,9 +90,22 @@ def test_its_batches_are_the_diffusion_models(data):
 def test_l1_by_hand(data):
     batch = draw_batch(data, PHASE, seed=0, step=0)
     assert batch.visible.shape == (4, 3, 16, 16), "windows, as in phase 2"
-    right = L1()(lambda x, t: SimpleNamespace(sample=batch.infrared[:, :1]), batch)
-    off = L1()(lambda x, t: SimpleNamespace(sample=batch.infrared[:, :1] - 0.25), batch)
+    truth = pixel_unshuffle(batch.infrared[:, :1], regression.FOLD)
+    right = L1()(lambda x, t: SimpleNamespace(sample=truth), batch)
+    off = L1()(lambda x, t: SimpleNamespace(sample=truth - 0.25), batch)
     assert float(right) == 0 and float(off) == pytest.approx(0.25)
+
+
+def test_every_pixel_comes_back_to_its_place():
+    """A network that hands on what it gets of the first colour answers with that colour."""
+    visible = torch.rand(2, 3, 16, 24)
+    answer = predict(lambda x, t: SimpleNamespace(sample=x[:, : regression.FOLD**2]), visible)
+    assert torch.equal(answer, visible[:, :1])
+
+
+def test_it_is_about_as_large_as_the_diffusion_model():
+    mine, its = (sum(p.numel() for p in unet.parameters()) for unet in (start_regression(0), load_unet(PHASE_2)))
+    assert 0.9 < mine / its < 1.2
 
 
 def test_it_trains_in_the_common_loop_and_comes_back_from_its_folder(data, small, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from tqdm.auto import tqdm
 
 from v2ir_lib.plm.dataset import PhaseData, looks_of
@@ -19,14 +20,15 @@ from v2ir_lib.plm.sources import as_scenes
 from v2ir_lib.weights import load_model
 
 BATCH = 32
-SHAPE = dict(  # about as many parameters, and about as much time a step, as the tiny diffusion model
-    in_channels=3,
-    out_channels=1,
+FOLD = 4  # pixels of a picture's side that become channels: the network's grid is then that of the latents
+SHAPE = dict(  # 4.1 million parameters, the diffusion model 3.7; a step takes 0.9 times as long (one CPU thread)
+    in_channels=3 * FOLD**2,
+    out_channels=FOLD**2,
     layers_per_block=1,
-    block_out_channels=(24, 48, 96, 144),
-    down_block_types=("DownBlock2D",) * 4,
-    up_block_types=("UpBlock2D",) * 4,
-    norm_num_groups=8,
+    block_out_channels=(64, 96, 144),
+    down_block_types=("DownBlock2D",) * 3,
+    up_block_types=("UpBlock2D",) * 3,
+    norm_num_groups=16,
     add_attention=False,
 )
 
@@ -40,8 +42,12 @@ class L1:
 
 
 def predict(unet: UNet2DModel, visible: torch.Tensor) -> torch.Tensor:
-    """The infrared picture (B, 1, H, W) of a visible one (B, 3, H, W), both in [-1, 1]; no noise level to tell."""
-    return unet(visible, 0).sample
+    """The infrared picture (B, 1, H, W) of a visible one (B, 3, H, W), both in [-1, 1]; no noise level to tell.
+
+    In between, 4 × 4 pixels are channels of one place (Shi et al. 2016, "sub-pixel"), and nothing of them is lost.
+    """
+    folded = unet(pixel_unshuffle(visible, FOLD), 0).sample
+    return pixel_shuffle(folded, FOLD)
 
 
 def start_regression(seed: int, folder: Path | None = None) -> UNet2DModel:
