@@ -24,6 +24,49 @@ def test_the_ablation_tables_are_the_results(name):
     assert README.count(f"|{first}|") == 1, "an older row stands beside it"
 
 
+def signed(entry: dict, digits: int, sign: bool = True) -> str:
+    """A difference as the README writes it, in dB; `sign` False: how far below it is."""
+    ends = [entry["mean"], entry["low"], entry["high"]]
+    mean, *ends = ends if sign else (-ends[0], -ends[2], -ends[1])
+    low, high = (f"{end:.{digits}f}" for end in ends)
+    return f"{mean:.{digits}f} dB [{low}, {high}]".replace("-", "−")
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, digits",
+    [("5", "1", 1), ("7", "6", 1), ("6", "4", 2), ("oracle", "9", 1), ("9", "placebo", 1), ("9", "instructpix2pix", 1),
+     ("9", "union", 2)],
+)  # fmt: skip
+def test_what_is_said_of_table_3_is_its_result(ours, theirs, digits):
+    [entry] = [one for one in result("table3")["contrasts"] if (one["row"], one["minus"]) == (ours, theirs)]
+    assert signed(entry["psnr"]["all"], digits) in README
+
+
+def test_what_is_said_of_table_4_is_its_result():
+    entries = {one["row"]: one["psnr"]["all"] for one in result("table4")["against_best"]}
+    verdicts = [one["verdict"] for one in entries.values()]
+    assert (
+        verdicts.count("lower") == verdicts.count("not told apart") == 5
+        and "the other five are not told apart" in README
+    )
+    assert {"s_V 2.0", "s_T 10.0", "steps 200", "s_S 2.0", "paper's scales"} == {
+        name for name, one in entries.items() if one["verdict"] == "lower"
+    }
+    for name in ("s_V 2.0", "s_T 10.0"):
+        assert signed(entries[name], 2) in README
+    cost = signed(entries["paper's scales"], 1, sign=False)
+    assert f"own scales cost the tiny model {cost}" in README
+
+
+def test_the_orders_and_the_counts_are_table_3s():
+    report = result("table3")
+    tau = {metric: one["tau"] for metric, one in report["order_of_rows_and_the_papers"].items()}
+    assert f"Kendall's τ = {tau['psnr']:.2f} in PSNR, {tau['ssim']:.2f} in SSIM" in README
+    verdicts = [one["psnr"]["all"]["verdict"] for one in report["contrasts"][:12]]
+    counted = verdicts.count("higher"), verdicts.count("lower")
+    assert counted == (5, 1) and "five come out as the paper claims, one contradicts it, six have no verdict" in README
+
+
 def test_the_detectors_table_is_its_result():
     entry = result("detector")["groups"]["all"]
     for arm in entry["mean"]["average_precision"]:

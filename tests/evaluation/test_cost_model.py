@@ -111,7 +111,7 @@ def test_latents_and_prompts_are_as_large_as_the_arrays():
 
 
 def test_packed_maps_are_about_as_large_as_it_says():
-    """Of true regions, which have more and smaller parts than a segmenter finds; those take a third more."""
+    """Of true regions, which have more and smaller parts than a segmenter finds, and so take somewhat more."""
     drawn = true_regions(read_samples(16))
     file = io.BytesIO()
     np.savez_compressed(file, segments=drawn)

@@ -11,7 +11,7 @@ from v2ir_lib.evaluation.ablations import lab as module
 from v2ir_lib.evaluation.ablations import stages
 from v2ir_lib.evaluation.ablations.budgets import BUDGETS
 from v2ir_lib.evaluation.ablations.lab import Lab
-from v2ir_lib.evaluation.ablations.rows import CONDITIONS, TABLE3, Told, last_stage
+from v2ir_lib.evaluation.ablations.rows import CONDITIONS, EXTRA, TABLE3, Told, last_stage
 
 TOLD = Told("true", "shuffled")
 
@@ -74,6 +74,17 @@ def test_a_key_holds_scenes_weights_and_the_engine(monkeypatch):
     assert keys(weights="1")[0] != base[0] and keys(shipped="1")[1] != base[1]
     monkeypatch.setattr(module, "ENGINE", module.ENGINE + 1)
     assert all(one != other for one, other in zip(keys(), base, strict=True))
+
+
+def test_another_u_net_is_another_training(monkeypatch):
+    """And leaves the keys of the diffusion model's trainings alone."""
+    lab = Lab(BUDGETS["check"])
+    lab.weights = {"base_unet": "0"}
+    stages_ = [last_stage(row, 0) for row in (EXTRA[-1], TABLE3[4])]
+    before = [lab.stage_key(stage) for stage in stages_]
+    monkeypatch.setitem(module.SHAPE, "block_out_channels", (64, 96, 160))
+    after = [lab.stage_key(stage) for stage in stages_]
+    assert after[0] != before[0] and after[1] == before[1]
 
 
 def test_seeds_are_other_trainings_with_other_keys():

@@ -16,7 +16,7 @@ from v2ir_lib.diffusion.full import find_part
 from v2ir_lib.evaluation.ablations.budgets import Budget
 from v2ir_lib.evaluation.ablations.rows import Row, Stage, Told, last_stage
 from v2ir_lib.evaluation.ablations.telling import pictures_of, text_of
-from v2ir_lib.evaluation.regression import picture_data
+from v2ir_lib.evaluation.regression import SHAPE, picture_data
 from v2ir_lib.evaluation.scenes import Scenes
 from v2ir_lib.files import cache_dir, repo_root
 from v2ir_lib.plm.cache import fingerprint
@@ -99,7 +99,8 @@ class Lab:
         """Of all that decides the weights which a stage leaves."""
         before = self.stage_key(stage.after) if stage.after else fingerprint(ENGINE, sorted(self.weights.items()))
         phase, count = self.phase(stage), self.budget.scenes
-        return fingerprint(before, asdict(phase), stage.told, stage.network, stage.seed, _pack(phase.pack, count))
+        network = stage.network if stage.network == "diffusion" else (stage.network, sorted(SHAPE.items()))
+        return fingerprint(before, asdict(phase), stage.told, network, stage.seed, _pack(phase.pack, count))
 
     def row_key(self, row: Row, seed: int) -> str:
         """Of all that decides a row's figures."""
