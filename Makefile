@@ -14,6 +14,10 @@ LOG := .venv/install.log
 CPU_INDEX ?=
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
+# Compiled here, on all cores, or Python does so at the first import: or at every one, where PYTHONDONTWRITEBYTECODE is
+# set, and torch with diffusers then takes twice its time in each notebook. Left out: thousands of files that no one asks for.
+RARELY := /(tests?|diffusers/pipelines|_inductor|torchgen|transformers/cli|transformers/models/(?!auto|bert|blip|clip)[a-z0-9_]+)/
+
 .PHONY: help install tutorial test lab notebooks lint recipes tables bench bench-all lock clean
 
 help:
@@ -64,6 +68,8 @@ $(STAMP): requirements.lock pyproject.toml
 	    /^Installing collected/ {print "[install] all found; unpacking"; fflush()}' \
 	|| { grep -E '^ERROR' $(LOG) || tail -n 5 $(LOG); \
 	     echo "error: the installation failed; the whole story is in $(LOG)" >&2; exit 1; }
+	@echo "[install] compiling what is imported, once: half a minute"
+	@$(BIN)/python -m compileall -q -j 0 -x '$(RARELY)' .venv/lib v2ir_lib >> $(LOG) 2>&1 || true
 	@$(BIN)/pip install --quiet --no-deps -e . > $(LOG) 2>&1 || { tail -n 5 $(LOG); exit 1; }
 	@touch $(STAMP)
 	@echo "[install] done"

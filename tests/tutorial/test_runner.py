@@ -13,7 +13,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from v2ir_lib.cli import main
 from v2ir_lib.errors import UserError
 from v2ir_lib.tutorial import runner
-from v2ir_lib.tutorial.runner import BUDGETS, find_notebooks, run_notebook, run_notebooks
+from v2ir_lib.tutorial.outcome import BUDGETS
+from v2ir_lib.tutorial.runner import find_notebooks, run_notebook, run_notebooks
 
 PARAMETERS = {"PROFILE": "tiny", "BUDGET": "check"}
 DECLARED = 'PROFILE = "tiny"  # tiny or full\nBUDGET = "learn"  # check, learn or paper'
@@ -165,6 +166,25 @@ def test_one_failure_does_not_stop_the_others_but_the_command_fails(tmp_path, mo
     }
     assert states == {"00_bad": "failed", "01_good": "ok"}
     assert "ZeroDivisionError" in (out / "index.html").read_text()
+
+
+def test_slow_is_said_and_is_no_failure_but_a_hang_is(tmp_path, monkeypatch, capsys):
+    notebooks = tmp_path / "notebooks"
+    notebooks.mkdir()
+    write(notebooks, "00_slow", FINISH)
+    monkeypatch.setattr(runner, "repo_root", lambda: tmp_path)
+    out = ["--out", str(tmp_path / "out")]
+    monkeypatch.setitem(BUDGETS, "check", 0.1)
+    monkeypatch.setattr("v2ir_lib.tutorial.outcome.PATIENCE", 600)
+    assert main(["notebooks", "--budget", "check", *out]) == 0
+    said = capsys.readouterr().out
+    assert "00_slow ok" in said and "(SLOW)" in said and "no fault by itself: 00_slow" in said
+    monkeypatch.setattr("v2ir_lib.tutorial.outcome.PATIENCE", 4)
+    assert main(["notebooks", "--budget", "check", *out]) == 1
+    assert "stopped at the limit of 0.4 s" in capsys.readouterr().out
+    assert main(["notebooks", "--budget", "check", "--timeout", "60", *out]) == 0
+    said = capsys.readouterr().out
+    assert "SLOW" not in said and "slower" not in said and "60 s at most" in said
 
 
 def test_names(tmp_path):

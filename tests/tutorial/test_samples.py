@@ -1,5 +1,7 @@
 """The sample scenes as arrays: all of one scene at one index, true regions, data in the training loop's layout."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from v2ir_lib.files import repo_root
 from v2ir_lib.profiles import TINY
 from v2ir_lib.records import read_manifest
 from v2ir_lib.tutorial import samples as sampling
-from v2ir_lib.tutorial.samples import Samples, pair_data, read_regions, read_samples, target_data, true_regions
+from v2ir_lib.tutorial.sample_latents import pair_data, target_data
+from v2ir_lib.tutorial.samples import Samples, read_regions, read_samples, true_regions
 from v2ir_lib.vlum.segments import boundaries, colour
 
 
@@ -28,6 +31,17 @@ def test_everything_at_one_index_is_of_one_scene():
             row = rows[group, camera]
             assert samples.captions[i] == row.caption
             assert np.array_equal(pictures[i], np.asarray(Image.open(folder / row.infrared)))
+
+
+def test_pictures_need_none_of_the_networks_libraries():
+    """Chapters 01 and 02 look at pictures only: they need not wait for what takes most of a start."""
+    program = (
+        "import sys, v2ir_lib.tutorial.samples;"
+        "heavy = {'diffusers', 'transformers', 'peft'} & set(sys.modules);"
+        "sys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_camera_without_pictures_is_named():

@@ -14,7 +14,9 @@ def notebooks(
     profile: Annotated[str, typer.Option(help="tiny or full.")] = "tiny",
     budget: Annotated[str, typer.Option(help="check (1 minute each), learn (3 minutes each) or paper.")] = "check",
     out: Annotated[Path, typer.Option(help="Folder for executed copies and index.html.")] = Path("out/notebooks"),
-    timeout: Annotated[float | None, typer.Option(help="Seconds for each notebook, in place of the budget's.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which each is stopped; 4 times its budget's if not given.")
+    ] = None,
     solutions: Annotated[bool, typer.Option("--solutions", help="Exercises too: solutions must pass.")] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Make what is found the expected figures; needs --reason.")
@@ -32,7 +34,8 @@ def notebooks(
     """
     from v2ir_lib.profiles import get_profile
     from v2ir_lib.tutorial.expected import expected_path, is_compared
-    from v2ir_lib.tutorial.runner import BUDGETS, find_notebooks, run_notebooks
+    from v2ir_lib.tutorial.outcome import BUDGETS, PATIENCE
+    from v2ir_lib.tutorial.runner import find_notebooks, run_notebooks
 
     if budget not in BUDGETS:
         raise UserError(f"unknown budget {budget!r}: choose one of {', '.join(BUDGETS)}")
@@ -47,7 +50,12 @@ def notebooks(
     homeless = [path for path in chosen if expected_path(path) is None]
     if update and homeless:
         raise UserError(f"--update: {homeless[0]} is not one of the repository's notebooks, beside tests/expected/")
-    outcomes = run_notebooks(chosen, out, parameters, limit=timeout or BUDGETS[budget], with_solutions=solutions)
+    aim = None if timeout else BUDGETS[budget]
+    limit = timeout or (aim and PATIENCE * aim)
+    outcomes = run_notebooks(chosen, out, parameters, limit, with_solutions=solutions, aim=aim)
+    slow = [outcome.name for outcome in outcomes if outcome.slow]
+    if slow:
+        print(f"slower than the {aim:.0f} s that a notebook should take, no fault by itself: {', '.join(slow)}")
     print(f"executed copies and an index to look at: {out / 'index.html'}")
     complaints = []
     if is_compared(parameters):

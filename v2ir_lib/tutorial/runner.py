@@ -7,6 +7,7 @@
 | a cell tagged `raises-exception` | may fail unseen | refused before it runs |
 | `sys.exit()` half-way | green, the rest never runs | every cell must have run, in order, and `finish()` |
 | many slow cells | the limit is per cell | one wall-clock limit for the whole; the kernel is killed |
+| slower than it should be | not noticed | said, and no failure: that may be the machine |
 | other figures than before | not noticed | compared with `tests/expected/`, see `drift` |
 """
 
@@ -14,7 +15,6 @@ import re
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -22,49 +22,11 @@ import nbformat
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root, write_json
 from v2ir_lib.tutorial import solutions
-from v2ir_lib.tutorial.drift import Drift
 from v2ir_lib.tutorial.expected import drifts_of, is_compared
 from v2ir_lib.tutorial.kernel import KERNEL_NAME, Kernel
+from v2ir_lib.tutorial.outcome import Outcome
 from v2ir_lib.tutorial.pages import write_index, write_page
 from v2ir_lib.tutorial.record import VARIABLE, read_record
-
-BUDGETS = {"check": 60.0, "learn": 180.0, "paper": None}
-"""Seconds that one notebook may take by the clock on the wall, kernel start and imports included; None: no limit."""
-
-
-@dataclass
-class Outcome:
-    """How one notebook went."""
-
-    name: str  # file name without .ipynb
-    error: str = ""  # one line, "" when it passed
-    cell: int | None = None  # counted from 1, in the notebook as it is in the repository
-    seconds: float = 0.0
-    peak_memory: int = 0  # bytes, the kernel and its children
-    figures: dict = field(default_factory=dict)
-    drifts: list[Drift] | None = None  # None: not compared, as it failed or nothing is known
-
-    @property
-    def ok(self) -> bool:
-        """It ran to its end, under the rules; its figures may have drifted."""
-        return not self.error
-
-    @property
-    def status(self) -> str:
-        """ok, drifted or failed."""
-        return "failed" if self.error else "drifted" if self.drifts else "ok"
-
-    def as_dict(self) -> dict:
-        """For JSON."""
-        return {
-            "status": self.status,
-            "error": self.error,
-            "cell": self.cell,
-            "seconds": round(self.seconds, 1),
-            "peak_memory_mb": round(self.peak_memory / 2**20),
-            "figures": self.figures,
-            "drifts": None if self.drifts is None else [drift.as_dict() for drift in self.drifts],
-        }
 
 
 class NotebookError(Exception):
@@ -104,10 +66,12 @@ def run_notebooks(
     limit: float | None = None,
     with_solutions: bool = False,
     say=print,
+    aim: float | None = None,
 ) -> list[Outcome]:
     """Run each notebook in a kernel of this very interpreter; write executed copies, pages, an index and the figures.
 
-    `limit` is in seconds, for each notebook. `with_solutions` puts the exercises' solutions in and sees them pass.
+    `limit` and `aim`: seconds, for each; after the one it is killed, after the other called slow. `with_solutions` puts
+    the exercises' solutions in and sees them pass.
     Figures are compared with the expected ones where there are such for these parameters.
     In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json. One that fails does not stop the others.
     `UserError`, before anything runs, for a damaged file of expected figures.
@@ -118,14 +82,15 @@ def run_notebooks(
     outcomes = []
     for number, path in enumerate(notebooks, 1):
         settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
-        within = f", {limit:.0f} s at most" if limit else ""
+        within = f", should take {aim:.0f} s at most" if aim else f", {limit:.0f} s at most" if limit else ""
         say(f"[{number}/{len(notebooks)}] {path.stem} ({settings}{within}) …")
         outcome = run_notebook(path, out / path.name, parameters, limit, with_solutions)
+        outcome.aim = aim
         if outcome.ok and is_compared(parameters):
             outcome.drifts = drifts_of(path, parameters["BUDGET"], outcome.figures)
         outcomes.append(outcome)
         if outcome.ok:
-            cost = f"{outcome.seconds:.0f} s, {outcome.peak_memory / 2**30:.1f} GB"
+            cost = f"{outcome.seconds:.0f} s{' (SLOW)' if outcome.slow else ''}, {outcome.peak_memory / 2**30:.1f} GB"
             drifted = {drift.figure for drift in outcome.drifts or ()}
             told = f"{len(outcome.figures)} figures recorded" + (f", {len(drifted)} DRIFTED" if drifted else "")
             say(f"[{number}/{len(notebooks)}] {path.stem} {outcome.status}: {cost}, {told}")

@@ -1,19 +1,14 @@
-"""The shipped sample scenes as arrays, and their latents: what a notebook looks at, and trains on for a minute."""
+"""The shipped sample scenes as arrays: what a notebook looks at. `sample_latents` encodes them."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
 
-from v2ir_lib.diffusion.images import read_image, resize
-from v2ir_lib.diffusion.latents import condition_from_moments
+from v2ir_lib.diffusion.images import read_image
 from v2ir_lib.errors import UserError
 from v2ir_lib.files import repo_root
-from v2ir_lib.plm.dataset import PhaseData
-from v2ir_lib.plm.prepare import Encoders
 from v2ir_lib.records import read_manifest
-from v2ir_lib.vlum.prompts import make_prompt
 from v2ir_lib.vlum.segments import masks_of_labels, regions
 
 
@@ -59,15 +54,6 @@ def read_regions(samples: Samples) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def target_data(looks: list[np.ndarray], encoders: Encoders, text: torch.Tensor) -> PhaseData:
-    """What a phase without conditions learns from: N scenes in L looks, each uint8 (N, H, W) or (N, H, W, 3), encoded.
-
-    text: hidden states of the prompts, (N, L, D), or (1, L, D) where one prompt serves all.
-    """
-    found = np.stack([encoders.moments(pictures) for pictures in looks], axis=1)  # (N, L, 8, h, w)
-    return PhaseData(found[:, None], None, None, text)
-
-
 def true_regions(samples: Samples) -> np.ndarray:
     """The scenes' true regions, drawn as SAM's masks are: one for each thing, one for each class around; uint8 (N, 192,
     192, 3). They cost nothing, where SAM takes seconds a picture."""
@@ -78,19 +64,3 @@ def true_regions(samples: Samples) -> np.ndarray:
 
     every = [labels("instances", group) * 1000 + labels("classes", group) + 1 for group in samples.groups]
     return np.stack([regions(masks_of_labels(one)) for one in every])
-
-
-def pair_data(samples: Samples, looks: list[np.ndarray], segments: np.ndarray, encoders: Encoders) -> PhaseData:
-    """What a phase with conditions learns from: N scenes, whole pictures, in L looks, each uint8 (N, H, W).
-
-    segments: drawn maps, uint8 (N, H, W, 3). The prompts are the profile's, around the samples' true captions.
-    """
-    size = encoders.profile.image_size
-
-    def modes(pictures: np.ndarray) -> np.ndarray:
-        found = encoders.moments(np.stack([resize(picture, size, size) for picture in pictures]))
-        return condition_from_moments(torch.from_numpy(found).float()).numpy().astype(np.float16)[:, None]
-
-    text = encoders.text([make_prompt(caption, encoders.profile.prompt) for caption in samples.captions])
-    targets = target_data(looks, encoders, text)
-    return PhaseData(targets.infrared, modes(samples.visible), modes(segments), text)

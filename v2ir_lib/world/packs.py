@@ -111,7 +111,7 @@ def _render_missing(name: str, missing: list[int], workers: int | None) -> None:
     jobs = [(name, str(pack_folder(name)), index) for index in missing]
     bar = tqdm(total=len(jobs), desc=f"rendering {name}", unit="scene")
     with bar, multiprocessing.get_context("spawn").Pool(workers, initializer=one_thread) as pool:
-        for _ in pool.imap_unordered(_render_one, jobs, chunksize=4):
+        for _ in pool.imap_unordered(_render_one, jobs):
             bar.update()
 
 

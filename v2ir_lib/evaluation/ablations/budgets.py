@@ -19,7 +19,7 @@ class Budget:
 BUDGETS = {
     budget.name: budget
     for budget in (
-        Budget("check", 4, 6, {"phase1": 2, "phase2": 4, "phase3": 2}, 1),
+        Budget("check", 2, 4, {"phase1": 1, "phase2": 2, "phase3": 1}, 1),
         Budget("learn", 64, 32, {"phase1": 10, "phase2": 80, "phase3": 20}, 1),
         Budget("paper", None, None, {"phase1": 150, "phase2": 1500, "phase3": 350}, 3),
     )
