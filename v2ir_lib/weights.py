@@ -7,6 +7,7 @@ import copy
 import hashlib
 import json
 import re
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -90,19 +91,30 @@ def load_model(cls: type, folder: str | Path, device: str = "cpu") -> torch.nn.M
     """
     folder = Path(folder)
     path = weights_file(folder)
-    is_diffusers = hasattr(cls, "from_config")
-    config = read_json(folder / "config.json")
+    config = json.dumps(read_json(folder / "config.json"), sort_keys=True)
     try:
-        with torch.device("meta"):  # shapes without memory
-            blank = cls.from_config(config) if is_diffusers else cls(cls.config_class.from_dict(config))
+        shapes, tied = _described(cls, config)
     except Exception as error:  # whatever a class makes of a config that is not its own
         raise UserError(f"{folder / 'config.json'} does not describe a {cls.__name__}: {_one_line(error)}") from None
-    tied = getattr(blank, "_tied_weights_keys", None) or {}
-    check_shapes(path, {name: tuple(value.shape) for name, value in blank.state_dict().items()}, set(tied))
+    check_shapes(path, shapes, tied)
     quieten()
-    dtype = {"torch_dtype" if is_diffusers else "dtype": torch.float32}  # transformers would keep fp16
+    dtype = {"torch_dtype" if _of_diffusers(cls) else "dtype": torch.float32}  # transformers would keep fp16
     model = cls.from_pretrained(folder, use_safetensors=True, local_files_only=True, **dtype)
     return model.to(device).eval()
+
+
+@lru_cache(maxsize=32)  # to build a UNet, even without memory, takes as long as to read it
+def _described(cls: type, config: str) -> tuple[dict[str, tuple[int, ...]], set[str]]:
+    """Shapes of the tensors that a model of this config has, and those that a file may leave out."""
+    described = json.loads(config)
+    with torch.device("meta"):  # shapes without memory
+        blank = cls.from_config(described) if _of_diffusers(cls) else cls(cls.config_class.from_dict(described))
+    shapes = {name: tuple(value.shape) for name, value in blank.state_dict().items()}
+    return shapes, set(getattr(blank, "_tied_weights_keys", None) or {})
+
+
+def _of_diffusers(cls: type) -> bool:
+    return hasattr(cls, "from_config")
 
 
 def save_half(model: torch.nn.Module, folder: str | Path) -> None:

@@ -106,14 +106,14 @@ def test_the_gpus_part_with_the_gpu_taken_out(benchmark, monkeypatch):
     compiled, cards = [], []
     monkeypatch.setattr(benchmark, "WARM_UP", 1)
     monkeypatch.setattr(benchmark, "TIMED", 1)
-    monkeypatch.setattr(benchmark, "largest_batch", lambda step_of, card, _: cards.append(step_of(1)()) or card // 12)
+    monkeypatch.setattr(benchmark, "largest_batch", lambda step_of, card, _: cards.append(step_of(1)()) or card // 40)
     monkeypatch.setattr(torch, "compile", lambda network: compiled.append(network) or network)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: type("", (), {"total_memory": 80e9}))
     profile = dataclasses.replace(benchmark.narrowed(FULL, 8), image_size=32)
     found = benchmark.on_a_gpu(profile, device="cpu")
-    assert found["batch"] == 6 and found["largest_batch_within_gb"] == {24: 2, 40: 3, 80: 6}
+    assert found["batch"] == 2 and found["largest_batch_within_gb"] == {24: 0, 40: 1, 80: 2}
     assert min(found["images_a_second"].values()) > 0 and len(compiled) == 1
     assert len(cards) == 3 and all(loss.isfinite() for loss in cards)
 
