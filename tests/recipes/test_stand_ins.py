@@ -63,7 +63,15 @@ def fake_pack(name: str, limit: int | None = None, count: int = 8) -> FakePack:
 def trained(tmp_path_factory):
     """The three stages, two steps each, then the measures."""
     root = tmp_path_factory.mktemp("stand-ins")
-    run = Run(root / "models", root / "results", root / "work", seed=3, steps=2, device="cpu", load=partial(fake_pack, count=6))
+    run = Run(
+        root / "models",
+        root / "results",
+        root / "work",
+        seed=3,
+        steps=2,
+        device="cpu",
+        load=partial(fake_pack, count=6),
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("V2IR_CACHE", str(root / "cache"))
         patch.setattr(autoencoder, "BATCH", 2)
