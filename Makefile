@@ -15,7 +15,8 @@ CPU_INDEX ?=
 CUDA_ONLY := ^(nvidia-|cuda-|triton==)
 
 # Compiled here, on all cores, or Python does so at the first import: or at every one, where PYTHONDONTWRITEBYTECODE is
-# set, and torch with diffusers then takes twice its time in each notebook. Left out: thousands of files that no one asks for.
+# set, and torch with diffusers then takes twice its time in each notebook. Left out: thousands of files that no one asks
+# for. What cannot be compiled (templates, tests of other Pythons) is no fault.
 RARELY := /(tests?|diffusers/pipelines|_inductor|torchgen|transformers/cli|transformers/models/(?!auto|bert|blip|clip)[a-z0-9_]+)/
 
 .PHONY: help install tutorial test lab notebooks lint recipes tables bench bench-all lock clean
@@ -96,8 +97,8 @@ lint: $(STAMP)
 test: lint
 	@echo "[test] unit tests, two at a time: about 2 minutes"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
-	@echo "[test] notebooks in 'check': a minute each at most"
-	@$(BIN)/v2ir notebooks --profile tiny --budget check --solutions --out out/check
+	@echo "[test] notebooks in 'check', two at a time: 4 to 6 minutes"
+	@$(BIN)/v2ir notebooks --profile tiny --budget check --solutions --jobs 2 --out out/check
 
 recipes: $(STAMP)
 	@echo "[recipes] every shipped weight, again from nothing: about three hours on two cores. Stop at will: it continues"

@@ -146,7 +146,7 @@ def house(tmp_path, monkeypatch):
         (tmp_path / "notebooks" / f"{name}.ipynb").write_text("{}")
     figures = {"00_one": {"x": 1.5}, "01_two": {"n": 3}}
 
-    def run(path, *_):
+    def run(path, *_, **__):
         recorded = figures[path.stem]
         return Outcome(path.stem, figures=recorded) if recorded else Outcome(path.stem, error="it failed")
 

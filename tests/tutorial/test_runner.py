@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -185,6 +186,19 @@ def test_slow_is_said_and_is_no_failure_but_a_hang_is(tmp_path, monkeypatch, cap
     assert main(["notebooks", "--budget", "check", "--timeout", "60", *out]) == 0
     said = capsys.readouterr().out
     assert "SLOW" not in said and "slower" not in said and "60 s at most" in said
+
+
+def test_two_at_a_time_are_as_one_at_a_time(tmp_path, monkeypatch):
+    """The same outcomes, in reading order; each kernel has its share of the cores, this process stays where it is."""
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    share = "import os\nfrom v2ir_lib.tutorial import record\nrecord('threads', os.environ.get('OMP_NUM_THREADS'))"
+    paths = [write(tmp_path, "00_good", share, FINISH), write(tmp_path, "01_bad", "1 / 0")]
+    here, lines = Path.cwd(), []
+    good, bad = run_notebooks(paths, tmp_path / "out", PARAMETERS, limit=60, say=lines.append, jobs=2)
+    assert good.ok and good.name == "00_good" and good.figures == {"threads": str(max(1, (os.cpu_count() or 1) // 2))}
+    assert bad.cell == 3 and "ZeroDivisionError" in bad.error
+    assert Path.cwd() == here and (tmp_path / "out" / "00_good.html").is_file()
+    assert "2 at a time" in lines[0] and [line[:6] for line in lines[1:]] == ["[1/2] ", "[2/2] "]
 
 
 def test_names(tmp_path):

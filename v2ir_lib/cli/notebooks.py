@@ -17,6 +17,7 @@ def notebooks(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds after which each is stopped; 4 times its budget's if not given.")
     ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="As many at a time, each with its share of the cores.")] = 1,
     solutions: Annotated[bool, typer.Option("--solutions", help="Exercises too: solutions must pass.")] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Make what is found the expected figures; needs --reason.")
@@ -50,9 +51,10 @@ def notebooks(
     homeless = [path for path in chosen if expected_path(path) is None]
     if update and homeless:
         raise UserError(f"--update: {homeless[0]} is not one of the repository's notebooks, beside tests/expected/")
-    aim = None if timeout else BUDGETS[budget]
-    limit = timeout or (aim and PATIENCE * aim)
-    outcomes = run_notebooks(chosen, out, parameters, limit, with_solutions=solutions, aim=aim)
+    seconds = BUDGETS[budget]
+    limit = timeout or (seconds and PATIENCE * seconds * jobs)
+    aim = None if timeout or jobs > 1 else seconds  # in company its time says as much of its neighbour
+    outcomes = run_notebooks(chosen, out, parameters, limit, with_solutions=solutions, aim=aim, jobs=jobs)
     slow = [outcome.name for outcome in outcomes if outcome.slow]
     if slow:
         print(f"slower than the {aim:.0f} s that a notebook should take, no fault by itself: {', '.join(slow)}")

@@ -11,10 +11,16 @@
 | other figures than before | not noticed | compared with `tests/expected/`, see `drift` |
 """
 
+import os
 import re
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -67,11 +73,12 @@ def run_notebooks(
     with_solutions: bool = False,
     say=print,
     aim: float | None = None,
+    jobs: int = 1,
 ) -> list[Outcome]:
     """Run each notebook in a kernel of this very interpreter; write executed copies, pages, an index and the figures.
 
-    `limit` and `aim`: seconds, for each; after the one it is killed, after the other called slow. `with_solutions` puts
-    the exercises' solutions in and sees them pass.
+    `limit` and `aim`: seconds, for each; after the one it is killed, after the other called slow. `jobs` run at a
+    time, each with its share of the cores. `with_solutions` puts the exercises' solutions in and sees them pass.
     Figures are compared with the expected ones where there are such for these parameters.
     In `out`: NAME.ipynb and NAME.html for each, index.html, figures.json. One that fails does not stop the others.
     `UserError`, before anything runs, for a damaged file of expected figures.
@@ -79,24 +86,19 @@ def run_notebooks(
     for path in notebooks if is_compared(parameters) else ():
         drifts_of(path, parameters["BUDGET"], {})
     out.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    for number, path in enumerate(notebooks, 1):
-        settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
-        within = f", should take {aim:.0f} s at most" if aim else f", {limit:.0f} s at most" if limit else ""
-        say(f"[{number}/{len(notebooks)}] {path.stem} ({settings}{within}) …")
-        outcome = run_notebook(path, out / path.name, parameters, limit, with_solutions)
+    settings = ", ".join(f"{key}={value}" for key, value in parameters.items())
+    settings += f", should take {aim:.0f} s at most" if aim else f", {limit:.0f} s at most" if limit else ""
+    run = partial(run_notebook, parameters=parameters, limit=limit, with_solutions=with_solutions)
+    work = [(path, out / path.name) for path in notebooks]
+    ran = _one_by_one(run, work, settings, say) if jobs == 1 else _side_by_side(run, work, settings, say, jobs)
+    done: dict[Path, Outcome] = {}
+    for path, outcome in ran:
         outcome.aim = aim
         if outcome.ok and is_compared(parameters):
             outcome.drifts = drifts_of(path, parameters["BUDGET"], outcome.figures)
-        outcomes.append(outcome)
-        if outcome.ok:
-            cost = f"{outcome.seconds:.0f} s{' (SLOW)' if outcome.slow else ''}, {outcome.peak_memory / 2**30:.1f} GB"
-            drifted = {drift.figure for drift in outcome.drifts or ()}
-            told = f"{len(outcome.figures)} figures recorded" + (f", {len(drifted)} DRIFTED" if drifted else "")
-            say(f"[{number}/{len(notebooks)}] {path.stem} {outcome.status}: {cost}, {told}")
-        else:
-            where = f", cell {outcome.cell}" if outcome.cell else ""
-            say(f"[{number}/{len(notebooks)}] {path.stem} FAILED after {outcome.seconds:.0f} s{where}: {outcome.error}")
+        done[path] = outcome
+        say(f"[{len(done)}/{len(notebooks)}] {path.stem} {_how_it_went(outcome)}")
+    outcomes = [done[path] for path in notebooks]
     titles = {path.stem: title_of(path) for path in notebooks}
     write_index(out, outcomes, titles, parameters)
     write_json(
@@ -104,6 +106,46 @@ def run_notebooks(
         {"parameters": parameters, "notebooks": {outcome.name: outcome.as_dict() for outcome in outcomes}},
     )
     return outcomes
+
+
+def _how_it_went(outcome: Outcome) -> str:
+    if not outcome.ok:
+        where = f", cell {outcome.cell}" if outcome.cell else ""
+        return f"FAILED after {outcome.seconds:.0f} s{where}: {outcome.error}"
+    cost = f"{outcome.seconds:.0f} s{' (SLOW)' if outcome.slow else ''}, {outcome.peak_memory / 2**30:.1f} GB"
+    drifted = {drift.figure for drift in outcome.drifts or ()}
+    told = f"{len(outcome.figures)} figures recorded" + (f", {len(drifted)} DRIFTED" if drifted else "")
+    return f"{outcome.status}: {cost}, {told}"
+
+
+def _one_by_one(run: Callable, work: list, settings: str, say) -> Iterator[tuple[Path, Outcome]]:
+    for number, (path, executed) in enumerate(work, 1):
+        say(f"[{number}/{len(work)}] {path.stem} ({settings}) …")
+        yield path, run(path, executed)
+
+
+def _side_by_side(run: Callable, work: list, settings: str, say, jobs: int) -> Iterator[tuple[Path, Outcome]]:
+    """As they come. Each in a process of its own, since papermill changes the folder of the one that it runs in."""
+    say(f"{len(work)} notebooks, {jobs} at a time ({settings}) …")
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _share_cores, (jobs,)) as pool:
+        running = {pool.submit(run, *one): one[0] for one in reversed(work)}  # later chapters take longest: not last
+        try:
+            for future in as_completed(running):
+                yield running[future], _result(future, running[future])
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)  # Ctrl-C: what has not begun does not begin
+
+
+def _result(future: Future, path: Path) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Outcome(path.stem, "the process that ran it died: out of memory? Try --jobs 1")
+
+
+def _share_cores(jobs: int) -> None:
+    """Kernels of this process take their share of the cores, or they wait for one another."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // jobs)))
 
 
 def run_notebook(
