@@ -134,11 +134,16 @@ def test_translate_passes_its_options_on(translate, capsys):
     assert '"ß.png"' in capsys.readouterr().out
 
 
-def test_the_command_starts_without_the_heavy_libraries():
-    program = (
-        "import sys; from v2ir_lib.cli import main; main(['--help']);"
-        "heavy = {'torch', 'diffusers', 'transformers', 'mitsuba', 'papermill', 'matplotlib'} & set(sys.modules);"
-        "sys.exit(f'imports {heavy}' if heavy else 0)"
-    )
+LIGHT = {
+    "the command": ("from v2ir_lib.cli import main; main(['--help'])", {"torch", "mitsuba", "papermill", "matplotlib"}),
+    "what chapters 01 and 02 look at": ("import v2ir_lib.tutorial.samples", {"peft"}),
+}
+
+
+@pytest.mark.parametrize("what", LIGHT)
+def test_starts_without_the_heavy_libraries(what):
+    start, unneeded = LIGHT[what]
+    heavy = f"{unneeded | {'diffusers', 'transformers'}} & set(sys.modules)"
+    program = f"import sys; {start}; heavy = {heavy}; sys.exit(f'imports {{heavy}}' if heavy else 0)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

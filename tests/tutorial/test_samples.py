@@ -1,7 +1,5 @@
 """The sample scenes as arrays: all of one scene at one index, true regions, data in the training loop's layout."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,17 +29,6 @@ def test_everything_at_one_index_is_of_one_scene():
             row = rows[group, camera]
             assert samples.captions[i] == row.caption
             assert np.array_equal(pictures[i], np.asarray(Image.open(folder / row.infrared)))
-
-
-def test_pictures_need_none_of_the_networks_libraries():
-    """Chapters 01 and 02 look at pictures only: they need not wait for what takes most of a start."""
-    program = (
-        "import sys, v2ir_lib.tutorial.samples;"
-        "heavy = {'diffusers', 'transformers', 'peft'} & set(sys.modules);"
-        "sys.exit(f'imports {heavy}' if heavy else 0)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_camera_without_pictures_is_named():
