@@ -97,7 +97,7 @@ lint: $(STAMP)
 test: lint
 	@echo "[test] unit tests, two at a time: 2 to 5 minutes"
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
-	@echo "[test] notebooks in 'check', two at a time: 4 to 6 minutes"
+	@echo "[test] notebooks in 'check', two at a time: about 6 minutes"
 	@$(BIN)/v2ir notebooks --profile tiny --budget check --solutions --jobs 2 --out out/check
 
 recipes: $(STAMP)

@@ -117,7 +117,7 @@ def test_measures_name_what_was_measured(trained):
     assert found["provenance"]["seed"] == 3
     assert found["autoencoder"]["visible"]["pictures"] == 6 and len(found["autoencoder"]["infrared_by_camera"]) >= 8
     assert 0 <= found["clip_vision"]["visible"] <= 1
-    assert found["base_unet"]["fd_tiny"]["samples"] is None  # eight pictures cannot give a covariance of 64 features
+    assert found["base_unet"]["fd_tiny"]["samples"] is None  # six pictures cannot give a covariance of 64 features
     assert "captioner" not in found  # not trained here
 
 
